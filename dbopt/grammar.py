@@ -1,0 +1,114 @@
+"""PostgreSQL's own grammar (version 18, by libpg_query) for text that comes from outside.
+
+Nothing that a spec, a plan file or a statistics view hands us as SQL is used before it went through here: a text that is
+not exactly one expression, or one statement of the kind expected, never reaches a server.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from postgast.pg_query_pb2 import IndexStmt, Node
+
+
+class GrammarError(Exception):
+    """A text that PostgreSQL's grammar refuses.
+
+    `position` is a 0-based character offset into the text, None when unknown.
+    """
+
+    def __init__(self, message: str, position: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.position = position
+
+
+def parse_one(sql: str) -> Node:
+    """The parse tree of a text that is exactly one statement.
+
+    Raises GrammarError for a syntax error, an empty text and a text of several statements.
+    """
+    import postgast  # noqa: PLC0415 - 0.1 s that only commands reading SQL pay
+
+    if "\x00" in sql:
+        raise GrammarError("a NUL character is not allowed in SQL", sql.index("\x00"))
+    try:
+        statements = postgast.parse(sql).stmts
+    except postgast.PgQueryError as exc:
+        raise GrammarError(exc.message, _characters(sql, exc.cursorpos - 1) if exc.cursorpos else None) from exc
+    if len(statements) != 1:
+        raise GrammarError("expected one statement, found " + (str(len(statements)) if statements else "none"))
+    return statements[0].stmt
+
+
+def parse_expression(text: str) -> Node:
+    """The parse tree of a text that is exactly one expression over the columns of one table.
+
+    The text is set between line breaks, so that a comment at its end cannot swallow the closing parenthesis, and what
+    comes back has to be a bare `SELECT (expression)`: a text that closes the parenthesis itself and goes on is refused.
+    Raises GrammarError.
+    """
+    prefix = "SELECT (\n"
+    try:
+        select = parse_one(f"{prefix}{text}\n)")
+    except GrammarError as exc:
+        position = None if exc.position is None else min(max(exc.position - len(prefix), 0), len(text))
+        raise GrammarError(exc.message, position) from exc
+    statement = select.select_stmt
+    fields = [field.name for field, _ in statement.ListFields()] if select.HasField("select_stmt") else []
+    if set(fields) - {"target_list", "limit_option", "op"} or len(statement.target_list) != 1:
+        raise GrammarError("expected one expression")
+    target = statement.target_list[0].res_target
+    # `a) AS b, (c` and `a) b` are more than an expression; a row `(a, b)` is one, but no index key or predicate.
+    if target.name or target.indirection or target.val.HasField("row_expr"):
+        raise GrammarError("expected one expression")
+    # Two scans of the same text, with and without our parentheses, must see the same tokens: `a) + (b` would not parse
+    # on its own, though it does between parentheses.
+    try:
+        parse_one(f"SELECT\n{text}\n")
+    except GrammarError as exc:
+        raise GrammarError("expected one expression, its parentheses balanced") from exc
+    return target.val
+
+
+def parse_create_index(sql: str) -> IndexStmt:
+    """The tree of a text that is exactly one CREATE INDEX. Raises GrammarError."""
+    node = parse_one(sql)
+    if not node.HasField("index_stmt"):
+        raise GrammarError("expected one CREATE INDEX statement")
+    return node.index_stmt
+
+
+def deparse(node: Node) -> str:
+    """The SQL text of one statement's tree."""
+    import postgast  # noqa: PLC0415
+    from postgast.pg_query_pb2 import ParseResult, RawStmt  # noqa: PLC0415
+
+    return postgast.deparse(ParseResult(stmts=[RawStmt(stmt=node)]))
+
+
+def column_names(node: Node) -> Iterator[str]:
+    """The columns that a tree names: the last part of every column reference, in order, with repeats."""
+    import postgast  # noqa: PLC0415
+    from postgast.pg_query_pb2 import ColumnRef  # noqa: PLC0415
+
+    for reference in postgast.find_nodes(node, ColumnRef):
+        last = reference.fields[-1]
+        if last.HasField("string"):
+            yield last.string.sval
+
+
+def has_whole_row(node: Node) -> bool:
+    """Whether a tree names a row as a whole (`t.*`), which no index can hold."""
+    import postgast  # noqa: PLC0415
+    from postgast.pg_query_pb2 import A_Star  # noqa: PLC0415
+
+    return any(True for _ in postgast.find_nodes(node, A_Star))
+
+
+def _characters(text: str, byte_offset: int) -> int:
+    """PostgreSQL counts bytes, people count characters."""
+    return len(text.encode()[:byte_offset].decode(errors="ignore"))

@@ -1,0 +1,160 @@
+"""The only place that opens a connection, and the manners of every session.
+
+Read-only sessions cannot write even by mistake, nothing waits for ever, and whoever looks at pg_stat_activity sees who
+we are. Times are in milliseconds as PostgreSQL's settings count them; 0 means no limit.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import conninfo as pq_conninfo
+
+from dbopt.errors import ConnectionFailed, NotPermitted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+logger = logging.getLogger("dbopt.sql")
+
+CONNECT_TIMEOUT_SECONDS = 10  # libpq's own default is to wait for ever
+STATEMENT_TIMEOUT_MS = 30_000  # DB_STATEMENT_TIMEOUT of the guide that dbopt succeeds
+LOCK_TIMEOUT_MS = 2_000  # a plan that waits longer stands in a lock queue, and makes it longer
+
+Connection = psycopg.Connection[Any]
+
+
+def connect(
+    conninfo: str,
+    *,
+    command: str,
+    read_only: bool,
+    statement_timeout_ms: int = STATEMENT_TIMEOUT_MS,
+    lock_timeout_ms: int = LOCK_TIMEOUT_MS,
+    settings: Mapping[str, str] | None = None,
+) -> Connection:
+    """A session in autocommit with its manners set, as `dbopt COMMAND`.
+
+    `conninfo` is a libpq conninfo string or URI; what it leaves out comes from the PG* variables, as with psql.
+    Raises ConnectionFailed, its hint being what to type; passwords never appear in it.
+    """
+    # application_name of the environment or the DSN is somebody's default for programs; ours says what this is.
+    try:
+        parameters = pq_conninfo.conninfo_to_dict(conninfo)
+    except psycopg.ProgrammingError as exc:
+        raise ConnectionFailed(
+            "could not read the connection string", detail=_masked(str(exc), conninfo), hint=_HINT_DSN
+        ) from None
+    parameters["application_name"] = f"dbopt {command}"
+    parameters.setdefault("connect_timeout", CONNECT_TIMEOUT_SECONDS)
+    try:
+        conn = psycopg.connect(
+            "", autocommit=True, prepare_threshold=None, cursor_factory=LoggingCursor, **parameters  # type: ignore[arg-type]
+        )
+    except psycopg.Error as exc:
+        raise _connection_failed(exc, conninfo) from None
+    manners = {
+        "statement_timeout": str(statement_timeout_ms),
+        "lock_timeout": str(lock_timeout_ms),
+        "idle_in_transaction_session_timeout": "0",
+        "default_transaction_read_only": "on" if read_only else "off",
+        "client_min_messages": "warning",
+        # What the catalog functions print depends on these two: the same text for every user.
+        "quote_all_identifiers": "off",
+        "DateStyle": "ISO, YMD",
+        **(settings or {}),
+    }
+    try:
+        apply_settings(conn, manners)
+    except psycopg.Error as exc:
+        conn.close()
+        raise _connection_failed(exc, conninfo) from None
+    return conn
+
+
+def apply_settings(conn: Connection, settings: Mapping[str, str]) -> None:
+    """SET for this session, values bound, one round trip."""
+    if settings:
+        conn.execute(
+            "/* dbopt: session settings */ SELECT pg_catalog.set_config(s.name, s.value, false)"
+            " FROM pg_catalog.unnest(%(names)s::text[], %(values)s::text[]) AS s(name, value)",
+            {"names": list(settings), "values": list(settings.values())},
+        )
+
+
+class LoggingCursor(psycopg.Cursor[Any]):
+    """Each statement and its time to the `dbopt.sql` logger (shown by -v). Parameters are data: never logged."""
+
+    def execute(self, query: Any, params: Any = None, **options: Any) -> LoggingCursor:
+        if not logger.isEnabledFor(logging.DEBUG):
+            return super().execute(query, params, **options)
+        started = time.monotonic()
+        try:
+            return super().execute(query, params, **options)
+        finally:
+            text = query if isinstance(query, str) else query.decode() if isinstance(query, bytes) else query.as_string()
+            logger.debug("%s -- %.1f ms", " ".join(text.split()), (time.monotonic() - started) * 1000)
+
+
+def describe(conninfo: str) -> str:
+    """Where a conninfo leads, for people: `host:port/dbname`, with neither user nor password."""
+    try:
+        parameters = pq_conninfo.conninfo_to_dict(conninfo)
+    except psycopg.ProgrammingError:
+        return "the server"
+    if "service" in parameters:
+        return f"service {parameters['service']}"
+    host = parameters.get("host") or parameters.get("hostaddr") or "local socket"
+    port = parameters.get("port")
+    name = parameters.get("dbname") or parameters.get("user") or ""
+    return f"{host}{f':{port}' if port else ''}/{name}"
+
+
+_HINT_DSN = "Use -d with a name, key=value pairs or a URI: -d 'host=db1 dbname=app user=me', -d postgresql://me@db1/app."
+
+# SQLSTATEs and libpq's words that tell why there is no session, and what to type about it.
+_REASONS = (
+    ("28P01", "password authentication failed", "Check the user, then the password in ~/.pgpass or PGPASSWORD."),
+    ("fe_sendauth: no password supplied", None, "Put the password into ~/.pgpass, or set PGPASSWORD."),
+    ("28000", "no pg_hba.conf entry", "Ask for a line in pg_hba.conf that lets this user in from this host."),
+    ("3D000", "does not exist", "List the databases with psql -l, then name one with -d."),
+    ("53300", "too many clients", "All slots are taken: look at pg_stat_activity with a superuser's reserved slot."),
+    ("53300", "remaining connection slots", "All slots are taken: look at pg_stat_activity with a reserved slot."),
+    ("57P03", "starting up", "The server is starting up; try again in a moment."),
+    ("Connection refused", None, "Is the server running there? Check -h and -p, then the server's log."),
+    ("No such file or directory", None, "No server listens on this socket. Name the host with -h, or start the server."),
+    ("could not translate host name", None, "Check the host name given with -h, PGHOST or the DSN."),
+    ("timeout expired", None, "The host does not answer: check -h and -p, the network and the firewall."),
+    ("does not support SSL", None, "The server has no TLS: use sslmode=prefer, or turn TLS on there."),
+)
+
+
+def _connection_failed(exc: psycopg.Error, conninfo: str) -> ConnectionFailed:
+    """Which of the known reasons it is; libpq's own words as the detail, without secrets."""
+    words = _masked(str(exc).strip(), conninfo)
+    hint = "Check the connection options: dbopt --show-config prints where each of them came from."
+    for key, also, reason in _REASONS:
+        if key == exc.sqlstate or key in words or (also is not None and also in words):
+            hint = reason
+            break
+    return ConnectionFailed(f"could not connect to {describe(conninfo)}", detail=" / ".join(words.splitlines()), hint=hint)
+
+
+def _masked(words: str, conninfo: str) -> str:
+    """The words without the conninfo's secrets, should libpq ever repeat them."""
+    try:
+        secrets = [v for k, v in pq_conninfo.conninfo_to_dict(conninfo).items() if k.endswith("password")]
+    except psycopg.ProgrammingError:
+        return "it is neither key=value pairs nor a URI that libpq understands"
+    for secret in secrets:
+        if secret:
+            words = words.replace(str(secret), "********")
+    return words
+
+
+def not_permitted(exc: psycopg.errors.InsufficientPrivilege, action: str, hint: str) -> NotPermitted:
+    """42501 in our form: what was tried, the server's words, the GRANT to run."""
+    return NotPermitted(f"could not {action}", detail=f"SQLSTATE 42501: {exc.diag.message_primary}", hint=hint)

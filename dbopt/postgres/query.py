@@ -1,0 +1,59 @@
+"""A query is its SQL, by server version, and the type of its rows.
+
+Variants are data: `since={(13,): ..., (16,): ...}`, and the greatest key not above the server's version wins. Every
+variant gives the same columns, the fields of the row type in their order; a test runs every registered query on every
+supported major and compares.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Generic, LiteralString, TypeVar
+
+from psycopg.rows import class_row
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from psycopg import Connection
+
+Row = TypeVar("Row")
+Version = tuple[int, ...]
+
+_REGISTRY: list[Query[Any]] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Query(Generic[Row]):
+    """SQL whose result is rows of `row`. `name` is for people and tests. `example` are parameters that any server takes."""
+
+    name: str
+    row: type[Row]
+    since: Mapping[Version, LiteralString]
+    example: Mapping[str, object] | None = None
+
+    def __post_init__(self) -> None:
+        _REGISTRY.append(self)
+
+    def text(self, version: Version) -> LiteralString:
+        """The variant for a version. Raises LookupError for a version older than the oldest variant."""
+        usable = [key for key in self.since if key <= version]
+        if not usable:
+            raise LookupError(f"query {self.name} has no variant for version {'.'.join(map(str, version))}")
+        return self.since[max(usable)]
+
+    def rows(
+        self, conn: Connection[Any], version: Version, parameters: Mapping[str, object] | None = None
+    ) -> list[Row]:
+        """Run it. Values are bound, never pasted."""
+        with conn.cursor(row_factory=class_row(self.row)) as cursor:
+            cursor.execute(self.text(version), parameters)
+            return cursor.fetchall()
+
+    def columns(self) -> tuple[str, ...]:
+        return tuple(field.name for field in fields(self.row))  # type: ignore[arg-type]  # rows are dataclasses
+
+
+def registry() -> tuple[Query[Any], ...]:
+    """Every query that the imported modules have made."""
+    return tuple(_REGISTRY)

@@ -1,0 +1,224 @@
+"""The index spec, version 1, as values.
+
+What a file says, after the loader checked it: frozen, every default filled in, nothing resolved against a server.
+The keys are those of docs/spec; Python's reserved words carry an underscore (`with_`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from dbopt.units import parse_bytes, parse_duration
+
+NAME_MAX_BYTES = 63  # NAMEDATALEN - 1; longer names are truncated by the server
+
+
+class _Base(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+def _items(value: object) -> object:
+    """One string where a list is expected is a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+Name = Annotated[str, Field(min_length=1)]
+Names = Annotated[tuple[Name, ...], BeforeValidator(_items)]
+Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(gt=0)]
+Seconds = Annotated[float, BeforeValidator(parse_duration), Field(gt=0)]
+# Storage parameters and opclass options: the text that goes between `=` and the comma.
+Parameters = Mapping[Name, str]
+
+
+class Extras(StrEnum):
+    """What becomes of indexes that exist on the spec's tables and that the spec does not name."""
+
+    IGNORE = "ignore"
+    REPORT = "report"
+    PRUNE = "prune"
+
+
+class State(StrEnum):
+    PRESENT = "present"
+    ABSENT = "absent"
+
+
+class Key(_Base):
+    """One key of an index: exactly one of `column` and `expr`."""
+
+    column: Name | None = None
+    expr: Name | None = None
+    order: Literal["asc", "desc"] | None = None
+    nulls: Literal["first", "last"] | None = None
+    collation: Name | None = None
+    opclass: Name | None = None
+    opclass_options: Parameters = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_of_column_and_expr(self) -> Self:
+        if (self.column is None) == (self.expr is None):
+            raise ValueError("a key has either `column` or `expr`")
+        if self.opclass_options and self.opclass is None:
+            raise ValueError("`opclass_options` needs an `opclass`")
+        return self
+
+
+class TableRef(_Base):
+    """A table by its name; `schema` may hold `*` and `?` here, and `except` takes schemas out again."""
+
+    name: Name
+    schema_: Name | None = Field(default=None, alias="schema")
+    except_: Names = Field(default=(), alias="except")
+
+
+class Expect(_Base):
+    """What the plan of a served statement is expected to show. None: not asked."""
+
+    uses: bool | None = None
+    no_sort: bool | None = None
+
+
+class Serve(_Base):
+    """A statement that the index is there for, with `$1` or literals as parameters."""
+
+    query: Name
+    expect: Expect | None = None
+
+
+class IndexBudget(_Base):
+    size: Bytes | None = None
+    build: Seconds | None = None
+
+
+class Build(_Base):
+    """Session settings for the build of this index."""
+
+    maintenance_work_mem: Bytes | None = None
+    parallel_workers: Annotated[int, Field(ge=0, le=1024)] | None = None
+
+
+class Needs(_Base):
+    """What has to be there already: checked, never created."""
+
+    extension: Names = ()
+
+
+class Partitions(_Base):
+    """How the indexes of the leaf tables are named; `{leaf}` is the leaf table's name."""
+
+    name: Name
+
+
+class Guard(_Base):
+    """Conditions for a drop."""
+
+    unused_for: Seconds | None = None
+
+
+class SpecBudget(_Base):
+    total: Bytes | None = None
+    per_table_indexes: Annotated[int, Field(ge=1)] | None = None
+
+
+class Defaults(_Base):
+    schema_: Name = Field(default="public", alias="schema")
+    extras: Extras = Extras.IGNORE
+
+
+class Unique(_Base):
+    """`unique: {nulls: not_distinct}`: PostgreSQL 15 and newer."""
+
+    nulls: Literal["distinct", "not_distinct"] = "distinct"
+
+
+class Source(_Base):
+    """Where an entry stands: `lines` maps a path of keys inside it (`"where"`, `"keys.1.expr"`) to its line."""
+
+    file: str
+    line: int
+    lines: Mapping[str, int] = Field(default_factory=dict)
+
+    def line_of(self, path: str) -> int:
+        """The line of a field, or of the nearest field around it that the file has."""
+        while path:
+            if path in self.lines:
+                return self.lines[path]
+            path = path.rpartition(".")[0]
+        return self.line
+
+
+class IndexSpec(_Base):
+    """One entry of `indexes:`. Either `keys` or `sql` for a present index; neither for an absent one."""
+
+    name: Name
+    table: TableRef
+    method: Name = "btree"
+    keys: tuple[Key, ...] = ()
+    include: Names = ()
+    where: Name | None = None
+    unique: bool | Unique = False
+    with_: Parameters = Field(default_factory=dict, alias="with")
+    tablespace: Name | None = None
+    state: State = State.PRESENT
+    why: str | None = None
+    serves: tuple[Serve, ...] = ()
+    owner: str | None = None
+    priority: int = 100
+    budget: IndexBudget | None = None
+    was: Names = ()
+    needs: Needs = Needs()
+    build: Build = Build()
+    partitions: Partitions | None = None
+    expires: date | None = None
+    guard: Guard | None = None
+    comment: str | None = None
+    sql: Name | None = None
+
+    # Filled in by the loader.
+    domain: str = Field(default="", exclude=True)
+    source: Source = Field(default=Source(file="", line=0), exclude=True)
+
+    @property
+    def schema_name(self) -> str:
+        """The table's schema; the loader has put the default in. May be a pattern."""
+        assert self.table.schema_ is not None
+        return self.table.schema_
+
+    @property
+    def is_unique(self) -> bool:
+        return self.unique is not False
+
+    @property
+    def nulls_not_distinct(self) -> bool:
+        return isinstance(self.unique, Unique) and self.unique.nulls == "not_distinct"
+
+
+class SpecFile(_Base):
+    """One file: a domain with its indexes."""
+
+    spec: Literal[1]
+    domain: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")]
+    owner: str | None = None
+    defaults: Defaults = Defaults()
+    budget: SpecBudget | None = None
+    indexes: tuple[IndexSpec, ...] = ()
+
+    path: Path = Field(default=Path(), exclude=True)
+
+
+class SpecSet(_Base):
+    """All files given to one command, sorted by domain."""
+
+    files: tuple[SpecFile, ...] = ()
+
+    @property
+    def indexes(self) -> tuple[IndexSpec, ...]:
+        """Every entry, by priority, then schema, table and name: the order of files is no meaning."""
+        entries = [entry for file in self.files for entry in file.indexes]
+        return tuple(sorted(entries, key=lambda e: (e.priority, e.schema_name, e.table.name, e.name)))
