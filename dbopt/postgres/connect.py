@@ -52,7 +52,11 @@ def connect(
     parameters.setdefault("connect_timeout", CONNECT_TIMEOUT_SECONDS)
     try:
         conn = psycopg.connect(
-            "", autocommit=True, prepare_threshold=None, cursor_factory=LoggingCursor, **parameters  # type: ignore[arg-type]
+            "",
+            autocommit=True,
+            prepare_threshold=None,
+            cursor_factory=LoggingCursor,
+            **parameters,  # type: ignore[arg-type]
         )
     except psycopg.Error as exc:
         raise _connection_failed(exc, conninfo) from None
@@ -80,7 +84,7 @@ def apply_settings(conn: Connection, settings: Mapping[str, str]) -> None:
     if settings:
         conn.execute(
             "/* dbopt: session settings */ SELECT pg_catalog.set_config(s.name, s.value, false)"
-            " FROM pg_catalog.unnest(%(names)s::text[], %(values)s::text[]) AS s(name, value)",
+            " FROM ROWS FROM (pg_catalog.unnest(%(names)s::text[]), pg_catalog.unnest(%(values)s::text[])) AS s(name, value)",
             {"names": list(settings), "values": list(settings.values())},
         )
 
@@ -95,7 +99,9 @@ class LoggingCursor(psycopg.Cursor[Any]):
         try:
             return super().execute(query, params, **options)
         finally:
-            text = query if isinstance(query, str) else query.decode() if isinstance(query, bytes) else query.as_string()
+            text = (
+                query if isinstance(query, str) else query.decode() if isinstance(query, bytes) else query.as_string()
+            )
             logger.debug("%s -- %.1f ms", " ".join(text.split()), (time.monotonic() - started) * 1000)
 
 
@@ -113,7 +119,9 @@ def describe(conninfo: str) -> str:
     return f"{host}{f':{port}' if port else ''}/{name}"
 
 
-_HINT_DSN = "Use -d with a name, key=value pairs or a URI: -d 'host=db1 dbname=app user=me', -d postgresql://me@db1/app."
+_HINT_DSN = (
+    "Use -d with a name, key=value pairs or a URI: -d 'host=db1 dbname=app user=me', -d postgresql://me@db1/app."
+)
 
 # SQLSTATEs and libpq's words that tell why there is no session, and what to type about it.
 _REASONS = (
@@ -125,7 +133,11 @@ _REASONS = (
     ("53300", "remaining connection slots", "All slots are taken: look at pg_stat_activity with a reserved slot."),
     ("57P03", "starting up", "The server is starting up; try again in a moment."),
     ("Connection refused", None, "Is the server running there? Check -h and -p, then the server's log."),
-    ("No such file or directory", None, "No server listens on this socket. Name the host with -h, or start the server."),
+    (
+        "No such file or directory",
+        None,
+        "No server listens on this socket. Name the host with -h, or start the server.",
+    ),
     ("could not translate host name", None, "Check the host name given with -h, PGHOST or the DSN."),
     ("timeout expired", None, "The host does not answer: check -h and -p, the network and the firewall."),
     ("does not support SSL", None, "The server has no TLS: use sslmode=prefer, or turn TLS on there."),
@@ -140,7 +152,9 @@ def _connection_failed(exc: psycopg.Error, conninfo: str) -> ConnectionFailed:
         if key == exc.sqlstate or key in words or (also is not None and also in words):
             hint = reason
             break
-    return ConnectionFailed(f"could not connect to {describe(conninfo)}", detail=" / ".join(words.splitlines()), hint=hint)
+    return ConnectionFailed(
+        f"could not connect to {describe(conninfo)}", detail=" / ".join(words.splitlines()), hint=hint
+    )
 
 
 def _masked(words: str, conninfo: str) -> str:

@@ -1,0 +1,358 @@
+"""What would have to be done so that the database has the indexes that the specs ask for.
+
+collect (what is there) -> twins (what is asked for, in the server's words) -> decide, entry by entry -> a Plan.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from dbopt.optimize import canonical, check, decide, mark, refusals, twin, waits
+from dbopt.optimize.canonical import Definition
+from dbopt.optimize.collect import NEW, Actual, collect, require_primary, working_names
+from dbopt.optimize.refusals import error
+from dbopt.optimize.steps import Action, Blocker, Item, ItemStatus, Plan, Step, Target
+from dbopt.postgres.identifiers import derived
+from dbopt.spec.model import Extras, State
+from dbopt.spec.unsupported import unsupported
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from dbopt.postgres.catalog import Index, Table
+    from dbopt.postgres.connect import Connection
+    from dbopt.postgres.server import Server
+    from dbopt.spec.finding import Finding
+    from dbopt.spec.model import IndexSpec, SpecSet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanOptions:
+    """`prune_foreign`: drop indexes without our mark too. `adopt`: mark indexes that are as the spec says already."""
+
+    prune_foreign: bool = False
+    adopt: bool = False
+
+
+def make_plan(conn: Connection, server: Server, specs: SpecSet, *, options: PlanOptions | None = None) -> Plan:
+    """Compare specs and server. Changes nothing: the twins live in transactions that are rolled back.
+
+    Raises ServerUnfit on a standby, NotPermitted without the TEMPORARY right.
+    """
+    require_primary(conn, server)
+    actual = collect(conn, server, specs.indexes)
+    planner = _Planner(conn, server, specs, actual, options or PlanOptions())
+    return planner.plan()
+
+
+def online_findings(conn: Connection, server: Server, specs: SpecSet) -> list[Finding]:
+    """What the server has to say about specs, for `lint --online`: a plan's findings. Raises as make_plan does."""
+    return list(make_plan(conn, server, specs).findings)
+
+
+def target(server: Server) -> Target:
+    return Target(
+        dbname=server.dbname, server_version=server.server_version, system_identifier=server.system_identifier
+    )
+
+
+class _RefusedError(Exception):
+    """An entry that gets no step, and why."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.message)
+        self.finding = finding
+
+
+@dataclass(slots=True)
+class _Planner:
+    conn: Connection
+    server: Server
+    specs: SpecSet
+    actual: Actual
+    options: PlanOptions
+    findings: list[Finding] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    unchanged: list[Item] = field(default_factory=list)
+    refused: list[Item] = field(default_factory=list)
+    leaving: set[tuple[str, str]] = field(default_factory=set)  # names that steps drop or rename
+    analyze: dict[int, str] = field(default_factory=dict)  # table oid -> reason
+
+    def plan(self) -> Plan:
+        admitted = [(entry, table) for entry in self.specs.indexes if (table := self._admit(entry)) is not None]
+        wanted = self._ask([(entry, table) for entry, table in admitted if entry.state is State.PRESENT])
+        for entry, table in sorted(admitted, key=lambda pair: (pair[0].priority, pair[1].relpages)):
+            if entry.state is State.ABSENT:
+                self._absent(entry, table)
+            elif (form := wanted.get((entry.schema_name, entry.name))) is not None:
+                self._present(entry, table, form)
+        self._prune()
+        self._look_around(admitted, wanted)
+        return Plan(
+            target=target(self.server),
+            steps=tuple(self._with_waits(self._ordered())),
+            findings=tuple(self.findings),
+            unchanged=tuple(self.unchanged),
+            refused=tuple(self.refused),
+            concerns=tuple(sorted({(entry.schema_name, entry.table.name) for entry in self.specs.indexes})),
+            state=self.actual.digest(),
+        )
+
+    # What can be wanted at all
+
+    def _admit(self, entry: IndexSpec) -> Table | None:
+        """The entry's table, or None when the entry is settled already: refused, or absent from an absent table."""
+        for path, message in unsupported(entry):
+            self._refuse(entry, error(entry, "not-yet-supported", message, at=path))
+            return None
+        table = self.actual.tables.get((entry.schema_name, entry.table.name))
+        if table is None:
+            if entry.state is State.ABSENT:
+                self.unchanged.append(_item(entry, ItemStatus.UNCHANGED))
+            else:
+                self._refuse(entry, refusals.missing_table(self.conn, self.server, entry))
+            return None
+        if entry.state is State.ABSENT:
+            return table
+        problem = refusals.before_asking(self.server, self.actual, entry, table)
+        if problem is not None:
+            self._refuse(entry, problem)
+            return None
+        return table
+
+    def _ask(self, pairs: list[tuple[IndexSpec, Table]]) -> dict[tuple[str, str], Definition]:
+        asked = [twin.Asked(entry=e, table=t, columns=self.actual.columns.get(t.oid, ())) for e, t in pairs]
+        wanted = {}
+        for (entry, table), answer in zip(pairs, twin.definitions(self.conn, self.server, asked), strict=True):
+            if isinstance(answer, Definition):
+                wanted[entry.schema_name, entry.name] = answer
+            else:
+                self._refuse(entry, refusals.refused(self.conn, self.server, entry, table, answer))
+        return wanted
+
+    # One entry
+
+    def _present(self, entry: IndexSpec, table: Table, wanted: Definition) -> None:
+        ready = self._ready(entry, table, wanted)
+        try:
+            step = self._step_for(entry, table, wanted if ready is None else self.actual.definition(ready), ready)
+        except _RefusedError as exc:
+            self._refuse(entry, exc.finding)
+            return
+        kept = ready if step is not None and step.action is Action.REPLACE else None
+        leftovers = decide.leftovers(entry, self.actual.indexes.get(table.oid, ()))
+        for leftover in leftovers:
+            if leftover is not kept:
+                self.leaving.add((leftover.schema, leftover.index))
+                self.steps.append(decide.remove_leftover(entry, table, leftover))
+        if step is not None:
+            self.steps.append(step)
+            if step.action in (Action.CREATE, Action.REPLACE, Action.REPAIR):
+                self._note_analyze(table, wanted)
+        elif not leftovers:
+            self.unchanged.append(_item(entry, ItemStatus.UNCHANGED))
+
+    def _step_for(self, entry: IndexSpec, table: Table, wanted: Definition, ready: Index | None) -> Step | None:
+        """The step for one entry, None when nothing is to do. Raises _RefusedError."""
+        self._comparable(entry, table)
+        here = self.actual.find(table, entry.name)
+        if here is None:
+            step = self._from_another_name(entry, table, wanted, ready)
+            return step or decide.create(entry, table, wanted, entry.why or "the spec asks for it")
+        if here.build_pid is not None:
+            message = f"{entry.name} is being built right now by pid {here.build_pid}"
+            raise _RefusedError(error(entry, "being-built", message, hint="Run dbopt again when that build has ended."))
+        if not (here.indisvalid and here.indisready and here.indislive):
+            self.leaving.add((here.schema, here.index))
+            return decide.repair(entry, table, wanted, here)
+        if self._same(entry, table, wanted, here):
+            if here.lacks_statistics:
+                self.analyze.setdefault(table.oid, f"{here.index} holds expressions that were never analyzed")
+            return decide.recomment(entry, table, here, adopt=self.options.adopt)
+        what = canonical.difference(wanted, self.actual.definition(here))
+        self._replaceable(entry, here, what)
+        return decide.replace(entry, table, wanted, here, ready, f"the definition changed: {what}")
+
+    def _comparable(self, entry: IndexSpec, table: Table) -> None:
+        """Raises _RefusedError where the table's indexes could not be read, or somebody else has the name."""
+        indexes = self.actual.indexes.get(table.oid, ())
+        if table.oid in self.actual.locked and any(i.has_expressions or i.has_predicate for i in indexes):
+            message = f"{table.schema}.{table.table} is locked exclusively, so that its indexes cannot be compared"
+            hint = "See who holds it: SELECT pid, query FROM pg_stat_activity; then plan again."
+            raise _RefusedError(error(entry, "table-locked", message, at="table", hint=hint))
+        holder = self.actual.relations.get((table.schema, entry.name))
+        if holder is not None and self.actual.find(table, entry.name) is None:
+            of = f"an index of {holder.table}" if holder.table else "another relation"
+            message = f"the name {entry.name} belongs to {of} in schema {table.schema}"
+            hint = "Choose another name: tables, views and indexes of a schema share one set of names."
+            raise _RefusedError(error(entry, "name-taken", message, at="name", hint=hint))
+
+    def _replaceable(self, entry: IndexSpec, index: Index, what: str) -> None:
+        """Raises _RefusedError for an index that something else stands on."""
+        needed = check.why_needed(index)
+        if needed is not None:
+            message = f"{index.index} differs from the spec and cannot be replaced: {needed} ({what})"
+            hint = "Give the new definition another name, or change what needs it by a migration first."
+            raise _RefusedError(error(entry, "needed-by-constraint", message, hint=hint))
+
+    def _ready(self, entry: IndexSpec, table: Table, wanted: Definition) -> Index | None:
+        """The new index of a replacement that was interrupted between build and swap."""
+        ready = self.actual.find(table, derived(entry.name, NEW))
+        if ready is None or ready.build_pid is not None or not ready.indisvalid:
+            return None
+        return ready if self._same(entry, table, wanted, ready) else None
+
+    def _from_another_name(
+        self, entry: IndexSpec, table: Table, wanted: Definition, ready: Index | None
+    ) -> Step | None:
+        """An index that needs only the name: one that the spec says it `was`, or an equal one that no spec names."""
+        candidates = self.actual.indexes.get(table.oid, ())
+        for index in sorted(candidates, key=lambda i: (i.index not in entry.was, i.index)):
+            said = index.index in entry.was
+            if not self._may_be_renamed(entry, index):
+                continue
+            if self._same(entry, table, wanted, index):
+                reason = "the spec says it was" if said else "equal in all but its name:"
+                self.leaving.add((index.schema, index.index))
+                return decide.rename(entry, table, self.actual.definition(index), index, f"{reason} {index.index}")
+            if said:
+                what = canonical.difference(wanted, self.actual.definition(index))
+                self.leaving.add((index.schema, index.index))
+                reason = f"it was {index.index}, and the definition changed: {what}"
+                return decide.replace(entry, table, wanted, index, ready, reason)
+        return None
+
+    def _may_be_renamed(self, entry: IndexSpec, index: Index) -> bool:
+        """Not one that a spec names, that is on its way out, broken, needed by a constraint or another domain's."""
+        name = (index.schema, index.index)
+        owner = mark.read(index.comment)[1]
+        return (
+            name not in self._named()
+            and name not in self.leaving
+            and index.indisvalid
+            and index.indislive
+            and index.index not in working_names(entry.name)
+            and check.why_needed(index) is None
+            and (owner is None or owner.domain == entry.domain)
+        )
+
+    def _absent(self, entry: IndexSpec, table: Table) -> None:
+        index = self.actual.find(table, entry.name)
+        if index is None:
+            self.unchanged.append(_item(entry, ItemStatus.UNCHANGED))
+            return
+        needed = check.why_needed(index)
+        foreign = not mark.owned(index.comment, entry.domain)
+        if needed is not None:
+            message = f"{entry.name} cannot be dropped: {needed}"
+            hint = "Drop the constraint by a migration, or take the entry out of the spec."
+            self._refuse(entry, error(entry, "needed-by-constraint", message, hint=hint))
+        elif foreign and index.indisvalid and not self.options.prune_foreign:
+            message = f"{entry.name} is not marked as an index of dbopt's domain {entry.domain}"
+            hint = "If it is yours to drop, say so with --prune-foreign."
+            self._refuse(entry, error(entry, "foreign-index", message, hint=hint))
+        else:
+            reason = entry.why or "the spec says that it shall be absent"
+            self.leaving.add((index.schema, index.index))
+            self.steps.append(decide.drop(table.schema, table.table, index.index, entry.domain, reason))
+
+    # Beyond single entries
+
+    def _prune(self) -> None:
+        """`extras: prune`: indexes that carry a domain's mark and that its spec no longer names."""
+        domains = {file.domain for file in self.specs.files if file.defaults.extras is Extras.PRUNE}
+        named = self._named()
+        for marked in self.actual.marked:
+            owner = mark.read(marked.comment)[1]
+            name = (marked.schema, marked.index)
+            if owner is None or owner.domain not in domains or name in named | self.leaving:
+                continue
+            index = next((i for i in self.actual.indexes.get(marked.table_oid, ()) if i.oid == marked.oid), None)
+            if index is not None and check.why_needed(index) is not None:
+                continue
+            reason = f"the spec of domain {owner.domain} no longer names it (extras: prune)"
+            self.leaving.add(name)
+            self.steps.append(decide.drop(marked.table_schema, marked.table, marked.index, owner.domain, reason))
+
+    def _look_around(self, admitted: list[tuple[IndexSpec, Table]], wanted: dict[tuple[str, str], Definition]) -> None:
+        """Findings about what is there besides: redundancy, extras, somebody's INVALID indexes."""
+        named = self._named()
+        names = frozenset(name for _, name in self.leaving)
+        forms = {
+            oid: [(index, self.actual.definition(index)) for index in indexes]
+            for oid, indexes in self.actual.indexes.items()
+        }
+        for entry, table in admitted:
+            form = wanted.get((entry.schema_name, entry.name))
+            if form is not None:
+                others = [pair for pair in forms.get(table.oid, []) if (table.schema, pair[0].index) not in named]
+                self.findings += check.redundant(entry, form, others, names)
+        settled = named | frozenset(self.leaving)
+        self.findings += check.extra(self.specs.files, self.actual, settled)
+        self.findings += check.invalid(self.actual.tables, self.actual, settled)
+
+    def _same(self, entry: IndexSpec, table: Table, wanted: Definition, index: Index) -> bool:
+        actual = self.actual.definition(index)
+        asks = entry.tablespace is not None or wanted.tablespace is not None
+        if canonical.same(wanted, actual, tablespace=asks):
+            return True
+        if not canonical.same(canonical.blank(wanted), canonical.blank(actual), tablespace=asks):
+            return False
+        columns = self.actual.columns.get(table.oid, ())
+        return twin.same_to_the_planner(self.conn, table, columns, wanted, actual)
+
+    # Bookkeeping
+
+    def _refuse(self, entry: IndexSpec, why: Finding) -> None:
+        self.findings.append(why)
+        self.refused.append(_item(entry, ItemStatus.REFUSED, why.message))
+
+    def _named(self) -> frozenset[tuple[str, str]]:
+        return frozenset((entry.schema_name, entry.name) for entry in self.specs.indexes)
+
+    def _note_analyze(self, table: Table, wanted: Definition) -> None:
+        if wanted.has_expressions:
+            self.analyze.setdefault(table.oid, "an index on an expression has no statistics before ANALYZE")
+        elif table.never_analyzed:
+            self.analyze.setdefault(table.oid, "the table was never analyzed: the planner knows nothing of it")
+
+    def _ordered(self) -> Iterator[Step]:
+        """What costs nothing first, builds as decided (priority, small tables first), drops last; each table is analyzed
+        after its last build.
+        """
+        instant = (Action.RENAME, Action.COMMENT)
+        drops = [step for step in self.steps if step.action is Action.DROP]
+        rest = [step for step in self.steps if step.action is not Action.DROP]
+        rest.sort(key=lambda step: step.action not in instant)
+        tables = {(table.schema, table.table): table for table in self.actual.tables.values()}
+        last = {(step.schema, step.table): number for number, step in enumerate(rest)}
+        pending = dict(self.analyze)
+        for number, step in enumerate(rest):
+            yield step
+            table = tables.get((step.schema, step.table))
+            if table is not None and last[step.schema, step.table] == number and table.oid in pending:
+                yield decide.analyze(table, pending.pop(table.oid))
+        for table in tables.values():
+            if table.oid in pending:
+                yield decide.analyze(table, pending[table.oid])
+        yield from drops
+
+    def _with_waits(self, steps: Iterable[Step]) -> list[Step]:
+        """Steps with those whom they would wait for right now."""
+        steps = list(steps)
+        oids = {(table.schema, table.table): table.oid for table in self.actual.tables.values()}
+        oids |= {(marked.table_schema, marked.table): marked.table_oid for marked in self.actual.marked}
+        foreseen = waits.foresee(self.conn, self.server, {oids[step.schema, step.table] for step in steps})
+
+        def foreseen_for(step: Step) -> tuple[Blocker, ...]:
+            oid = oids[step.schema, step.table]
+            if step.action in (Action.CREATE, Action.REPLACE, Action.REPAIR):
+                return foreseen.of_build(oid)
+            return foreseen.of_drop(oid) if step.action is Action.DROP else ()
+
+        return [replace(step, waits_for=foreseen_for(step)) for step in steps]
+
+
+def _item(entry: IndexSpec, status: ItemStatus, reason: str | None = None) -> Item:
+    return Item(index=entry.name, schema=entry.schema_name, table=entry.table.name, status=status, error=reason)

@@ -1,0 +1,117 @@
+"""How far a build is, and for whom it waits: from the server's own views."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dbopt.optimize.steps import Blocker
+from dbopt.postgres.query import Query
+
+if TYPE_CHECKING:
+    from dbopt.postgres.connect import Connection
+    from dbopt.postgres.server import Server
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One look at a backend at work. `phase` None: nothing that the progress view knows (a drop, a rename)."""
+
+    phase: str | None
+    blocks_done: int | None
+    blocks_total: int | None
+    tuples_done: int | None
+    tuples_total: int | None
+    is_blocked: bool
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.is_blocked or (self.phase or "").startswith("waiting")
+
+
+PROGRESS = Query(
+    "build-progress",
+    State,
+    {
+        (13,): """
+        /* dbopt: how far our build is */
+        SELECT p.phase, p.blocks_done, p.blocks_total, p.tuples_done, p.tuples_total,
+               COALESCE(a.wait_event_type = 'Lock', false) AS is_blocked
+          FROM pg_catalog.pg_stat_activity AS a
+          LEFT JOIN pg_catalog.pg_stat_progress_create_index AS p ON p.pid = a.pid
+         WHERE a.pid = %(pid)s
+        """
+    },
+    {"pid": 0},
+)
+
+BLOCKERS = Query(
+    "blockers-of-a-backend",
+    Blocker,
+    {
+        # pg_blocking_pids tells a prepared transaction as 0: those that hold locks on the table we work on are shown.
+        (13,): """
+        /* dbopt: whom our statement waits for */
+        SELECT COALESCE(%(phase)s, 'waiting for a lock') AS phase, a.pid, NULL::text AS gid,
+               a.usename::text AS usename, a.application_name, a.state,
+               EXTRACT(epoch FROM pg_catalog.clock_timestamp() - a.xact_start)::float8 AS xact_age_seconds
+          FROM pg_catalog.pg_stat_activity AS a
+         WHERE a.pid = ANY (pg_catalog.pg_blocking_pids(%(pid)s))
+        UNION ALL
+        SELECT COALESCE(%(phase)s, 'waiting for a lock'), NULL, p.gid, p.owner::text, NULL, NULL,
+               EXTRACT(epoch FROM pg_catalog.clock_timestamp() - p.prepared)::float8
+          FROM pg_catalog.pg_prepared_xacts AS p
+         WHERE 0 = ANY (pg_catalog.pg_blocking_pids(%(pid)s)) AND p.database = pg_catalog.current_database()
+           AND EXISTS (SELECT FROM pg_catalog.pg_locks AS x
+                         JOIN pg_catalog.pg_locks AS l ON l.virtualtransaction = x.virtualtransaction AND l.pid IS NULL
+                        WHERE x.locktype = 'transactionid' AND x.transactionid = p.transaction
+                          AND l.locktype = 'relation' AND l.relation = pg_catalog.to_regclass(%(table)s))
+         ORDER BY 2, 3
+        """
+    },
+    {"pid": 0, "phase": None, "table": "pg_catalog.pg_class"},
+)
+
+# The share of a whole build up to the end of each phase, and what the phase counts. Measured on btree builds of 600,000
+# rows with one core busy elsewhere; only the bar's evenness depends on it.
+_PHASES = (
+    ("initializing", 0.0, None),
+    ("waiting for writers before build", 0.0, None),
+    ("building index: scanning table", 0.45, "blocks"),
+    ("building index: sorting live tuples", 0.55, None),
+    ("building index: loading tuples in tree", 0.75, "tuples"),
+    ("building index", 0.75, "blocks"),
+    ("waiting for writers before validation", 0.75, None),
+    ("index validation: scanning index", 0.8, "blocks"),
+    ("index validation: sorting tuples", 0.82, None),
+    ("index validation: scanning table", 0.98, "blocks"),
+    ("waiting for old snapshots", 0.98, None),
+)
+
+
+def done_ratio(state: State) -> float | None:
+    """0..1 over the whole build; None for phases unknown. Never above the end of its phase."""
+    start = 0.0
+    for name, end, counts in _PHASES:
+        if name == state.phase:
+            if counts is None:
+                return start
+            done, total = (
+                (state.blocks_done, state.blocks_total)
+                if counts == "blocks"
+                else (state.tuples_done, state.tuples_total)
+            )
+            return start + (end - start) * min((done or 0) / total, 1.0) if total else start
+        start = max(start, end)
+    return None
+
+
+def look(conn: Connection, server: Server, pid: int) -> State | None:
+    """The backend as it is now, None when it is gone."""
+    rows = PROGRESS.rows(conn, server.version, {"pid": pid})
+    return rows[0] if rows else None
+
+
+def blockers(conn: Connection, server: Server, pid: int, phase: str | None, table: str) -> tuple[Blocker, ...]:
+    """For whom the backend waits now. `table` is quoted and qualified."""
+    return tuple(BLOCKERS.rows(conn, server.version, {"pid": pid, "phase": phase, "table": table}))

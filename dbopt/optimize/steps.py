@@ -1,0 +1,121 @@
+"""A plan as a value: what would be done, why, with which SQL.
+
+`apply` runs just what stands here, `render` prints it, a plan file holds it: nothing is decided afterwards.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dbopt.optimize.canonical import Definition
+    from dbopt.spec.finding import Finding
+
+
+class Action(StrEnum):
+    CREATE = "create"
+    REPLACE = "replace"  # the definition changed: build beside, swap names, drop the old one
+    RENAME = "rename"
+    REPAIR = "repair"  # an INVALID leftover is removed, and built anew where the spec wants it
+    ATTACH = "attach"  # partition trees
+    DROP = "drop"
+    COMMENT = "comment"  # ownership mark or human text
+    ANALYZE = "analyze"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The database a plan is for. `system_identifier` is a string: it exceeds what JSON readers hold exactly."""
+
+    dbname: str
+    server_version: str
+    system_identifier: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocker:
+    """Somebody a concurrent build would wait for. A prepared transaction has a `gid` and no `pid`."""
+
+    phase: str  # as pg_stat_progress_create_index spells it
+    pid: int | None = None
+    gid: str | None = None
+    usename: str | None = None
+    application_name: str | None = None
+    state: str | None = None
+    xact_age_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What has to be true after a step: this index, on this table, valid, ready, live and of this definition."""
+
+    schema: str
+    index: str
+    table: str
+    definition: Definition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step. `statements` are run in order, each as its own message; together they can be pasted into psql.
+
+    `index` is the name in the spec; `settings` are set for the session before the statements and reset after them.
+    """
+
+    action: Action
+    index: str | None  # None for analyze, which concerns a table
+    schema: str
+    table: str
+    statements: tuple[str, ...]
+    reason: str
+    hazards: tuple[str, ...] = ()
+    domain: str | None = None
+    estimate: Mapping[str, float] | None = None
+    waits_for: tuple[Blocker, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    proofs: tuple[Proof, ...] = ()
+
+
+class ItemStatus(StrEnum):
+    APPLIED = "applied"
+    FAILED = "failed"
+    REFUSED = "refused"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """What became of one index of the spec."""
+
+    index: str
+    schema: str
+    table: str
+    status: ItemStatus
+    seconds: float = 0.0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Steps in the order of running. `unchanged` and `refused` are the spec's entries that need no step or get none.
+
+    `state` is a digest of the catalog rows of `concerns` (schema, table) that the plan was made from: a plan file runs only
+    on just that state.
+    """
+
+    target: Target
+    steps: tuple[Step, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    unchanged: tuple[Item, ...] = ()
+    refused: tuple[Item, ...] = ()
+    concerns: tuple[tuple[str, str], ...] = ()
+    state: str = ""
+
+    def summary(self) -> dict[str, int]:
+        counts = Counter(step.action for step in self.steps)
+        return {"unchanged": len(self.unchanged), **{action.value: counts[action] for action in Action}}

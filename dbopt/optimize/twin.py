@@ -1,0 +1,222 @@
+"""Empty temporary twins of tables: the server itself says what a definition means, or why it is none.
+
+A twin has the columns that the entries mention, their types and collations, and the table's own name, so that an
+expression may say `invoices.total`. It is made from the catalogs and not by LIKE: no lock on the table is asked for, so an
+ALTER TABLE queued on it costs nothing, and no right to read the table is needed. Everything happens in transactions that
+are rolled back. That takes a primary and the TEMPORARY right.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+
+from dbopt.optimize.canonical import Definition, definition, folded
+from dbopt.optimize.statement import columns_used, create_index
+from dbopt.postgres import catalog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dbopt.postgres.catalog import Column, Table
+    from dbopt.postgres.connect import Connection
+    from dbopt.postgres.server import Server
+    from dbopt.spec.model import IndexSpec
+
+# Twins alive at one time. Each table, its TOAST table, that one's index and each index hold a lock; the shared lock table
+# has room for max_locks_per_transaction (64) times max_connections (100) of them by default.
+TABLES_AT_A_TIME = 100
+
+_TEMP = "pg_temp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A definition asked for: an entry for one table."""
+
+    entry: IndexSpec
+    table: Table
+    columns: Sequence[Column]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The server does not take the definition; its own words."""
+
+    sqlstate: str
+    message: str
+    detail: str | None = None
+    hint: str | None = None
+
+
+@dataclass(slots=True)
+class _Twin:
+    table: Table
+    columns: Sequence[Column]
+    asked: list[int] = field(default_factory=list)  # positions in the list of all that is asked
+
+
+def definitions(conn: Connection, server: Server, asked: Sequence[Asked]) -> list[Definition | Refusal]:
+    """What each entry means on this server, in the order asked. Raises psycopg errors only for lost connections."""
+    answers: dict[int, Definition | Refusal] = {}
+    for batch in _batches(asked):
+        try:
+            answers |= _all_at_once(conn, server, asked, batch)
+        except psycopg.OperationalError:
+            if conn.closed:
+                raise
+            answers |= _one_by_one(conn, server, asked, batch)
+        except psycopg.Error:
+            # At least one definition is refused. The pipeline cannot tell which without losing the rest.
+            answers |= _one_by_one(conn, server, asked, batch)
+    return [answers[n] for n in range(len(asked))]
+
+
+def same_to_the_planner(
+    conn: Connection, table: Table, columns: Sequence[Column], one: Definition, other: Definition
+) -> bool:
+    """Whether two definitions that differ in the wording of expressions or predicate mean the same to the planner."""
+    conn.execute("BEGIN READ WRITE")
+    try:
+        conn.execute(_create_twin(table, columns))
+        # The twin has no index, but a plan by one would hide the predicate in an index condition.
+        conn.execute("SET LOCAL enable_indexscan = off; SET LOCAL enable_bitmapscan = off")
+        return _folded(conn, table, one) == _folded(conn, table, other)
+    except psycopg.Error:
+        if conn.closed:
+            raise
+        return False  # not to be told: rebuilding is the safe answer
+    finally:
+        if not conn.closed:
+            conn.execute("ROLLBACK")
+
+
+def _batches(asked: Sequence[Asked]) -> Iterator[list[_Twin]]:
+    """The tables, each once, in batches where no name comes twice: twins of app.users and crm.users are both `users`."""
+    twins: dict[int, _Twin] = {}
+    for n, one in enumerate(asked):
+        twins.setdefault(one.table.oid, _Twin(one.table, one.columns)).asked.append(n)
+    batch: dict[str, _Twin] = {}
+    for twin in twins.values():
+        if twin.table.table in batch or len(batch) >= TABLES_AT_A_TIME:
+            yield list(batch.values())
+            batch = {}
+        batch[twin.table.table] = twin
+    if batch:
+        yield list(batch.values())
+
+
+def _all_at_once(
+    conn: Connection, server: Server, asked: Sequence[Asked], batch: list[_Twin]
+) -> dict[int, Definition | Refusal]:
+    try:
+        with conn.pipeline():
+            conn.execute("BEGIN READ WRITE")
+            for twin in batch:
+                conn.execute(_create_twin(twin.table, _used(asked, twin)))
+                for n in twin.asked:
+                    conn.execute(_create_index(asked[n], n))
+        return dict(_read(conn, server))
+    finally:
+        if not conn.closed:
+            conn.execute("ROLLBACK")
+
+
+def _one_by_one(
+    conn: Connection, server: Server, asked: Sequence[Asked], batch: list[_Twin]
+) -> dict[int, Definition | Refusal]:
+    refused: dict[int, Definition | Refusal] = {}
+    conn.execute("BEGIN READ WRITE")
+    try:
+        for twin in batch:
+            answer = _attempt(conn, _create_twin(twin.table, _used(asked, twin)))
+            for n in twin.asked:
+                problem = answer or _attempt(conn, _create_index(asked[n], n))
+                if problem is not None:
+                    refused[n] = problem
+        return refused | dict(_read(conn, server))
+    finally:
+        if not conn.closed:
+            conn.execute("ROLLBACK")
+
+
+def _attempt(conn: Connection, statement: sql.Composed) -> Refusal | None:
+    conn.execute("SAVEPOINT dbopt")
+    try:
+        conn.execute(statement)
+    except psycopg.Error as exc:
+        if conn.closed:
+            raise
+        conn.execute("ROLLBACK TO SAVEPOINT dbopt")
+        diag = exc.diag
+        return Refusal(
+            exc.sqlstate or "XX000", diag.message_primary or str(exc), diag.message_detail, diag.message_hint
+        )
+    conn.execute("RELEASE SAVEPOINT dbopt")
+    return None
+
+
+def _used(asked: Sequence[Asked], twin: _Twin) -> Sequence[Column]:
+    """The columns that the entries mention; all of them where a name is no column (it may be the table's own)."""
+    names = set().union(*(columns_used(asked[n].entry) for n in twin.asked))
+    return [column for column in twin.columns if column.column in names] if _known(twin, names) else twin.columns
+
+
+def _known(twin: _Twin, names: set[str]) -> bool:
+    return names <= {column.column for column in twin.columns}
+
+
+def _create_twin(table: Table, columns: Sequence[Column]) -> sql.Composed:
+    """Types and collations are the server's own text, quoted and qualified by it."""
+    return sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(
+        sql.Identifier(_TEMP, table.table),
+        sql.SQL(", ").join(
+            sql.SQL("{} {}{}").format(
+                sql.Identifier(column.column),
+                sql.SQL(column.type),
+                sql.SQL(f" COLLATE {column.collation}" if column.collation else ""),
+            )
+            for column in columns
+        ),
+    )
+
+
+def _create_index(one: Asked, number: int) -> sql.Composed:
+    return create_index(one.entry, schema=_TEMP, name=f"dbopt_{number}", table=one.table.table, concurrently=False)
+
+
+def _read(conn: Connection, server: Server) -> Iterator[tuple[int, Definition]]:
+    """The definitions on the twins, by their number."""
+    oids = [
+        row[0]
+        for row in conn.execute(
+            "/* dbopt: the twins of this transaction */ SELECT c.oid::int8 FROM pg_catalog.pg_class AS c"
+            " WHERE c.relnamespace = pg_catalog.pg_my_temp_schema() AND c.relkind = 'r'"
+        )
+    ]
+    rows = catalog.INDEXES.rows(conn, server.version, {"oids": oids})
+    with_text = [row.oid for row in rows if row.has_expressions or row.has_predicate]
+    texts = {row.oid: row for row in catalog.EXPRESSIONS.rows(conn, server.version, {"oids": with_text})}
+    for row in rows:
+        if row.index.startswith("dbopt_"):
+            yield int(row.index.removeprefix("dbopt_")), definition(row, texts.get(row.oid))
+
+
+def _folded(conn: Connection, table: Table, form: Definition) -> list[str]:
+    """Expressions and predicate of a definition after the planner folded constants, as EXPLAIN prints them."""
+    expressions = [key.expression for key in form.keys if key.expression is not None]
+    query = sql.SQL("EXPLAIN (VERBOSE, COSTS OFF, FORMAT JSON) SELECT {} FROM {}{}").format(
+        sql.SQL(", ").join(sql.SQL(f"({text})") for text in expressions or ["1"]),
+        sql.Identifier(_TEMP, table.table),
+        sql.SQL(f" WHERE {form.predicate}" if form.predicate else ""),
+    )
+    row = conn.execute(query).fetchone()
+    assert row is not None
+    plan: dict[str, Any] = (json.loads(row[0]) if isinstance(row[0], str) else row[0])[0]["Plan"]
+    predicate = plan.get("Filter") or plan.get("One-Time Filter") or ""
+    return [*map(folded, plan.get("Output", [])), folded(predicate)]

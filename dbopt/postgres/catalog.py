@@ -1,0 +1,365 @@
+"""Tables, columns and indexes as the catalogs hold them.
+
+Nothing here takes a lock on a user's table: the functions that do (`pg_get_indexdef`, `pg_get_expr` and the size
+functions on tables) wait behind a queued ALTER TABLE, and one such table must not cost the answer for all others.
+Only `EXPRESSIONS` uses them, for the few indexes that have an expression or a predicate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dbopt.postgres.query import Query
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    oid: int
+    schema: str
+    table: str
+    relkind: str
+    relpersistence: str
+    is_partition: bool
+    reltuples: float
+    relpages: int
+    owner: str
+    is_owner: bool
+    may_create: bool  # CREATE on the schema, which an index needs too
+    never_analyzed: bool
+
+
+TABLES = Query(
+    "tables",
+    Table,
+    {
+        (13,): """
+        /* dbopt: the relations that specs name, whatever kind they are */
+        SELECT c.oid::int8 AS oid, n.nspname::text AS schema, c.relname::text AS table, c.relkind::text AS relkind,
+               c.relpersistence::text AS relpersistence, c.relispartition AS is_partition,
+               c.reltuples::float8 AS reltuples, c.relpages AS relpages,
+               pg_catalog.pg_get_userbyid(c.relowner)::text AS owner,
+               pg_catalog.pg_has_role(c.relowner, 'USAGE') AS is_owner,
+               pg_catalog.has_schema_privilege(n.oid, 'CREATE') AS may_create,
+               pg_catalog.pg_stat_get_last_analyze_time(c.oid) IS NULL
+                 AND pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid) IS NULL
+                 AND NOT EXISTS (SELECT FROM pg_catalog.pg_stats AS s
+                                  WHERE s.schemaname = n.nspname AND s.tablename = c.relname) AS never_analyzed
+          FROM ROWS FROM (pg_catalog.unnest(%(schemas)s::text[]), pg_catalog.unnest(%(tables)s::text[]))
+               AS wanted(schema, name)
+          JOIN pg_catalog.pg_namespace AS n ON n.nspname = wanted.schema
+          JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = wanted.name
+         WHERE c.relkind NOT IN ('i', 'I')
+         ORDER BY n.nspname, c.relname
+        """
+    },
+    {"schemas": ["pg_catalog"], "tables": ["pg_class"]},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    table_oid: int
+    column: str
+    type: str  # as SQL, quoted and qualified by the server where needed
+    collation: str | None  # as SQL, where it is not the type's own
+    is_virtual: bool
+
+
+COLUMNS = Query(
+    "columns",
+    Column,
+    {
+        (13,): """
+        /* dbopt: the columns of the tables that specs name */
+        SELECT a.attrelid::int8 AS table_oid, a.attname::text AS column,
+               pg_catalog.format_type(a.atttypid, a.atttypmod) AS type,
+               CASE WHEN a.attcollation <> 0 AND a.attcollation <> t.typcollation
+                    THEN pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(l.collname) END
+                    AS collation,
+               a.attgenerated = 'v' AS is_virtual
+          FROM pg_catalog.pg_attribute AS a
+          JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
+          LEFT JOIN pg_catalog.pg_collation AS l ON l.oid = a.attcollation
+          LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = l.collnamespace
+         WHERE a.attrelid = ANY (%(oids)s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
+         ORDER BY a.attrelid, a.attnum
+        """
+    },
+    {"oids": [1259]},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """One index. Arrays have one element a key column, but `columns`, which goes on with the INCLUDE columns."""
+
+    oid: int
+    table_oid: int
+    schema: str
+    index: str
+    relkind: str
+    method: str
+    indisunique: bool
+    indisprimary: bool
+    indnullsnotdistinct: bool
+    indisvalid: bool
+    indisready: bool
+    indislive: bool
+    indisreplident: bool
+    indisclustered: bool
+    indnkeyatts: int
+    columns: list[str | None]  # None: an expression
+    opclasses: list[str]
+    opclass_options: list[str | None]
+    collations: list[str | None]
+    indoption: list[int]  # bits: 1 DESC, 2 NULLS FIRST
+    reloptions: list[str]
+    tablespace: str | None  # None: the database's own
+    has_expressions: bool
+    has_predicate: bool
+    constraint: str | None  # a primary key, unique or exclusion constraint that it backs
+    referenced_by: str | None  # a foreign key that needs it
+    is_partition: bool
+    comment: str | None
+    size_bytes: int
+    idx_scan: int
+    build_pid: int | None  # a session building it right now
+    statistics_targets: list[int | None]  # by column of the index; None: the default
+    lacks_statistics: bool  # an expression index that was never analyzed, though its table was
+
+
+_INDEX_HEAD = """
+        /* dbopt: every index of some tables, in parts that need no lock */
+        SELECT i.indexrelid::int8 AS oid, i.indrelid::int8 AS table_oid, n.nspname::text AS schema,
+               c.relname::text AS index, c.relkind::text AS relkind, am.amname::text AS method,
+               i.indisunique, i.indisprimary,"""
+_INDEX_TAIL = """
+               i.indisvalid, i.indisready, i.indislive, i.indisreplident, i.indisclustered,
+               i.indnkeyatts::int4 AS indnkeyatts,
+               k.columns, k.opclasses, k.opclass_options, k.collations, k.indoption,
+               COALESCE(c.reloptions, '{}') AS reloptions,
+               ts.spcname::text AS tablespace,
+               i.indexprs IS NOT NULL AS has_expressions, i.indpred IS NOT NULL AS has_predicate,
+               (SELECT con.conname::text FROM pg_catalog.pg_constraint AS con
+                 WHERE con.conindid = i.indexrelid AND con.contype IN ('p', 'u', 'x')
+                 ORDER BY con.conname LIMIT 1) AS constraint,
+               (SELECT con.conname::text FROM pg_catalog.pg_constraint AS con
+                 WHERE con.confrelid = i.indrelid AND con.conindid = i.indexrelid AND con.contype = 'f'
+                 ORDER BY con.conname LIMIT 1) AS referenced_by,
+               c.relispartition AS is_partition,
+               pg_catalog.obj_description(i.indexrelid, 'pg_class') AS comment,
+               COALESCE(pg_catalog.pg_relation_size(i.indexrelid), 0) AS size_bytes,
+               COALESCE(pg_catalog.pg_stat_get_numscans(i.indexrelid), 0) AS idx_scan,
+               (SELECT p.pid FROM pg_catalog.pg_stat_progress_create_index AS p
+                 WHERE p.datid = (SELECT oid FROM pg_catalog.pg_database
+                                   WHERE datname = pg_catalog.current_database())
+                   AND p.index_relid = i.indexrelid LIMIT 1) AS build_pid,
+               (SELECT pg_catalog.array_agg(NULLIF(ia.attstattarget, -1)::int4 ORDER BY ia.attnum)
+                  FROM pg_catalog.pg_attribute AS ia WHERE ia.attrelid = i.indexrelid) AS statistics_targets,
+               i.indexprs IS NOT NULL AND i.indpred IS NULL AND t.reltuples > 0
+                 AND EXISTS (SELECT FROM pg_catalog.pg_stats AS s
+                              WHERE s.schemaname = n.nspname AND s.tablename = t.relname)
+                 AND NOT EXISTS (SELECT FROM pg_catalog.pg_stats AS s
+                                  WHERE s.schemaname = n.nspname AND s.tablename = c.relname) AS lacks_statistics
+          FROM pg_catalog.pg_index AS i
+          JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
+          JOIN pg_catalog.pg_class AS t ON t.oid = i.indrelid
+          JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+          JOIN pg_catalog.pg_am AS am ON am.oid = c.relam
+          LEFT JOIN pg_catalog.pg_tablespace AS ts ON ts.oid = c.reltablespace
+         CROSS JOIN LATERAL (
+               SELECT pg_catalog.array_agg(a.attname::text ORDER BY key.n) AS columns,
+                      pg_catalog.array_agg(opn.nspname || '.' || op.opcname ORDER BY key.n)
+                        FILTER (WHERE key.n <= i.indnkeyatts) AS opclasses,
+                      pg_catalog.array_agg(pg_catalog.array_to_string(ia.attoptions, ', ') ORDER BY key.n)
+                        FILTER (WHERE key.n <= i.indnkeyatts) AS opclass_options,
+                      pg_catalog.array_agg(con.nspname || '.' || co.collname ORDER BY key.n)
+                        FILTER (WHERE key.n <= i.indnkeyatts) AS collations,
+                      pg_catalog.array_agg(key.option::int4 ORDER BY key.n)
+                        FILTER (WHERE key.n <= i.indnkeyatts) AS indoption
+                 FROM ROWS FROM (
+                        pg_catalog.unnest(i.indkey::int2[]), pg_catalog.unnest(i.indclass::oid[]),
+                        pg_catalog.unnest(i.indcollation::oid[]), pg_catalog.unnest(i.indoption::int2[])
+                      ) WITH ORDINALITY AS key(attnum, opclass_oid, collation_oid, option, n)
+                 LEFT JOIN pg_catalog.pg_attribute AS a
+                   ON a.attrelid = i.indrelid AND a.attnum = key.attnum AND key.attnum <> 0
+                 LEFT JOIN pg_catalog.pg_attribute AS ia ON ia.attrelid = i.indexrelid AND ia.attnum = key.n
+                 LEFT JOIN pg_catalog.pg_opclass AS op ON op.oid = key.opclass_oid
+                 LEFT JOIN pg_catalog.pg_namespace AS opn ON opn.oid = op.opcnamespace
+                 LEFT JOIN pg_catalog.pg_collation AS co ON co.oid = key.collation_oid
+                 LEFT JOIN pg_catalog.pg_namespace AS con ON con.oid = co.collnamespace
+               ) AS k
+         WHERE i.indrelid = ANY (%(oids)s::oid[])
+         ORDER BY n.nspname, c.relname
+        """
+
+INDEXES = Query(
+    "indexes",
+    Index,
+    {
+        (13,): _INDEX_HEAD + " false AS indnullsnotdistinct," + _INDEX_TAIL,
+        (15,): _INDEX_HEAD + " i.indnullsnotdistinct," + _INDEX_TAIL,
+    },
+    {"oids": [1259]},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Expressions:
+    oid: int
+    keys: list[str | None]  # by key column; None: a plain column
+    predicate: str | None
+
+
+EXPRESSIONS = Query(
+    "index-expressions",
+    Expressions,
+    {
+        (13,): """
+        /* dbopt: expressions and predicates of some indexes; waits where their tables are locked exclusively */
+        SELECT i.indexrelid::int8 AS oid,
+               (SELECT pg_catalog.array_agg(CASE WHEN key.attnum = 0 THEN
+                         pg_catalog.pg_get_indexdef(i.indexrelid, key.n::int4, false) END ORDER BY key.n)
+                  FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS key(attnum, n)
+                 WHERE key.n <= i.indnkeyatts) AS keys,
+               pg_catalog.pg_get_expr(i.indpred, i.indrelid) AS predicate
+          FROM pg_catalog.pg_index AS i
+         WHERE i.indexrelid = ANY (%(oids)s::oid[])
+         ORDER BY i.indexrelid
+        """
+    },
+    {"oids": [2662]},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """Whatever holds a name that an index wants to have; names are shared by all kinds in a schema."""
+
+    schema: str
+    name: str
+    relkind: str
+    table: str | None  # of an index
+
+
+RELATIONS = Query(
+    "relations-by-name",
+    Relation,
+    {
+        (13,): """
+        /* dbopt: who holds the names that specs want */
+        SELECT n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS relkind,
+               t.relname::text AS table
+          FROM ROWS FROM (pg_catalog.unnest(%(schemas)s::text[]), pg_catalog.unnest(%(names)s::text[]))
+               AS wanted(schema, name)
+          JOIN pg_catalog.pg_namespace AS n ON n.nspname = wanted.schema
+          JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = wanted.name
+          LEFT JOIN pg_catalog.pg_index AS i ON i.indexrelid = c.oid
+          LEFT JOIN pg_catalog.pg_class AS t ON t.oid = i.indrelid
+         ORDER BY n.nspname, c.relname
+        """
+    },
+    {"schemas": ["pg_catalog"], "names": ["pg_class"]},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TableName:
+    schema: str
+    table: str
+
+
+TABLE_NAMES = Query(
+    "table-names",
+    TableName,
+    {
+        (13,): """
+        /* dbopt: the tables that exist: to expand schema patterns, and to say "did you mean" */
+        SELECT n.nspname::text AS schema, c.relname::text AS table
+          FROM pg_catalog.pg_class AS c
+          JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+         WHERE c.relkind IN ('r', 'p', 'm') AND c.relpersistence <> 't'
+           AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+         ORDER BY n.nspname, c.relname
+        """
+    },
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    extension: str
+
+
+EXTENSIONS = Query(
+    "extensions",
+    Extension,
+    {
+        (13,): """
+        /* dbopt: the extensions of this database */
+        SELECT e.extname::text AS extension FROM pg_catalog.pg_extension AS e ORDER BY e.extname
+        """
+    },
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EnumLabel:
+    table_oid: int
+    column: str
+    type: str
+    label: str
+
+
+ENUM_LABELS = Query(
+    "enum-labels",
+    EnumLabel,
+    {
+        (13,): """
+        /* dbopt: the labels of a table's enum columns, to say which one was meant */
+        SELECT a.attrelid::int8 AS table_oid, a.attname::text AS column, t.typname::text AS type,
+               e.enumlabel::text AS label
+          FROM pg_catalog.pg_attribute AS a
+          JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
+          JOIN pg_catalog.pg_enum AS e ON e.enumtypid = t.oid
+         WHERE a.attrelid = %(oid)s::oid AND a.attnum > 0 AND NOT a.attisdropped
+         ORDER BY a.attnum, e.enumsortorder
+        """
+    },
+    {"oid": 1259},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """An index that carries dbopt's ownership mark, on whatever table."""
+
+    oid: int
+    table_oid: int
+    schema: str
+    index: str
+    table_schema: str
+    table: str
+    comment: str
+
+
+MARKED = Query(
+    "marked-indexes",
+    Marked,
+    {
+        (13,): """
+        /* dbopt: the indexes that dbopt made */
+        SELECT c.oid::int8 AS oid, t.oid::int8 AS table_oid, n.nspname::text AS schema, c.relname::text AS index,
+               tn.nspname::text AS table_schema, t.relname::text AS table, d.description AS comment
+          FROM pg_catalog.pg_description AS d
+          JOIN pg_catalog.pg_index AS i ON i.indexrelid = d.objoid
+          JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
+          JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+          JOIN pg_catalog.pg_class AS t ON t.oid = i.indrelid
+          JOIN pg_catalog.pg_namespace AS tn ON tn.oid = t.relnamespace
+         WHERE d.classoid = 'pg_catalog.pg_class'::regclass AND d.objsubid = 0
+           AND pg_catalog.strpos(d.description, '[dbopt:1 ') > 0
+         ORDER BY n.nspname, c.relname
+        """
+    },
+)
