@@ -1,6 +1,8 @@
 """`python -m dbopt` is `dbopt`."""
 
+import sys
+
 from dbopt.cli import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

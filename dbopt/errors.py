@@ -9,6 +9,7 @@
       ServerUnfit              this server cannot serve the command: standby, too old, pooler in between
       AnotherRunner            a second dbopt is at work on this database
       PlanMismatch             a plan file that was made for another database or another state of it
+      StoreUnusable            the store of past runs cannot be opened, read or written
     Interrupted                SIGINT or SIGTERM, after cleaning up: exit 130 or 143
 
 Texts are in PostgreSQL's own form (manual, "Error Message Style Guide"): the message is one factual line in
@@ -79,6 +80,10 @@ class AnotherRunner(Error):
 
 class PlanMismatch(Error):
     """A plan file made for another database, or for another state of this one."""
+
+
+class StoreUnusable(Error):
+    """The store of past runs cannot be opened, read or written."""
 
 
 class Interrupted(Error):

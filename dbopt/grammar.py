@@ -1,17 +1,26 @@
 """PostgreSQL's own grammar (version 18, by libpg_query) for text that comes from outside.
 
-Nothing that a spec, a plan file or a statistics view hands us as SQL is used before it went through here: a text that is
-not exactly one expression, or one statement of the kind expected, never reaches a server.
+Nothing that a spec, a plan file or a statistics view hands us as SQL is used before it went through here: a text that
+is not exactly one expression, or one statement of the kind expected, never reaches a server.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from postgast.pg_query_pb2 import IndexStmt, Node
+
+# libpg_query writes its tree out by recursion, without looking at the stack: 25,000 operators, each around the one
+# before, end the process on a stack of 8 MiB. Counted is all that may nest without parentheses (limited by it);
+# lists and chains of AND or OR stay flat, so long ones are no trouble.
+_NESTING = re.compile(
+    r"[-+*/%^<>=~!@#&|?`:]+|\b(?:not|is|isnull|notnull|collate|at|case|join|union|except|intersect)\b", re.I
+)
+_NESTING_MAX = 10_000
 
 
 class GrammarError(Exception):
@@ -31,12 +40,21 @@ def parse_one(sql: str) -> Node:
 
     Raises GrammarError for a syntax error, an empty text and a text of several statements.
     """
-    import postgast  # noqa: PLC0415 - 0.1 s that only commands reading SQL pay
+    import postgast
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     if "\x00" in sql:
         raise GrammarError("a NUL character is not allowed in SQL", sql.index("\x00"))
+    if sum(1 for _ in _NESTING.finditer(sql)) > _NESTING_MAX:
+        raise GrammarError("too many operators to be read safely")
     try:
         statements = postgast.parse(sql).stmts
+    except DecodeError as exc:
+        # The tree crosses over as a protobuf message, and protobuf reads no more than 100 levels: some 45 operators,
+        # each around the one before. PostgreSQL itself would take it.
+        raise GrammarError("nested too deeply to be read") from exc
+    except UnicodeEncodeError as exc:
+        raise GrammarError("not a text that PostgreSQL could store", exc.start) from exc
     except postgast.PgQueryError as exc:
         raise GrammarError(exc.message, _characters(sql, exc.cursorpos - 1) if exc.cursorpos else None) from exc
     if len(statements) != 1:
@@ -84,16 +102,35 @@ def parse_create_index(sql: str) -> IndexStmt:
 
 def deparse(node: Node) -> str:
     """The SQL text of one statement's tree."""
-    import postgast  # noqa: PLC0415
-    from postgast.pg_query_pb2 import ParseResult, RawStmt  # noqa: PLC0415
+    import postgast
+    from postgast.pg_query_pb2 import ParseResult, RawStmt
 
-    return postgast.deparse(ParseResult(stmts=[RawStmt(stmt=node)]))
+    text: str = postgast.deparse(ParseResult(stmts=[RawStmt(stmt=node)]))
+    return text
+
+
+def expression_text(node: Node) -> str:
+    """The SQL text of one expression's tree."""
+    from postgast.pg_query_pb2 import Node as Message
+
+    select = Message()
+    select.select_stmt.target_list.add().res_target.val.CopyFrom(node)
+    return deparse(select).removeprefix("SELECT ")
+
+
+def literal_text(value: str) -> str:
+    """A string constant as libpg_query writes it."""
+    from postgast.pg_query_pb2 import Node as Message
+
+    constant = Message()
+    constant.a_const.sval.sval = value
+    return expression_text(constant)
 
 
 def column_names(node: Node) -> Iterator[str]:
     """The columns that a tree names: the last part of every column reference, in order, with repeats."""
-    import postgast  # noqa: PLC0415
-    from postgast.pg_query_pb2 import ColumnRef  # noqa: PLC0415
+    import postgast
+    from postgast.pg_query_pb2 import ColumnRef
 
     for reference in postgast.find_nodes(node, ColumnRef):
         last = reference.fields[-1]
@@ -103,8 +140,8 @@ def column_names(node: Node) -> Iterator[str]:
 
 def has_whole_row(node: Node) -> bool:
     """Whether a tree names a row as a whole (`t.*`), which no index can hold."""
-    import postgast  # noqa: PLC0415
-    from postgast.pg_query_pb2 import A_Star  # noqa: PLC0415
+    import postgast
+    from postgast.pg_query_pb2 import A_Star
 
     return any(True for _ in postgast.find_nodes(node, A_Star))
 

@@ -20,7 +20,8 @@ _SECOND_UNITS = {
     "d": 86400.0,
     "w": 604800.0,
 }
-_AMOUNT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
+# 15 digits are what a float holds exactly; more would end as infinity.
+_AMOUNT = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([A-Za-z]*)\s*")
 
 
 def parse_bytes(value: object) -> int:

@@ -1,8 +1,8 @@
 """Run a plan, and nothing but that plan; tell of it as a stream of Events.
 
-Each step: its statements in order, proof, and after a failure the removal of what it left. One failing step does not stop
-the others. The connection that watches is the one that holds the runner's lock, opened first: when the server has no slot
-left for a second one, nothing has been started yet.
+Each step: its statements in order, proof, and after a failure the removal of what it left. One failing step does not
+stop the others. The connection that watches is the one that holds the runner's lock, opened first: when the server
+has no slot left for a second one, nothing has been started yet.
 """
 
 from __future__ import annotations
@@ -297,7 +297,7 @@ def _require_fit(conn: Connection, server: Server) -> None:
     if row is not None and row[0] != conn.info.backend_pid:
         raise ServerUnfit(
             "a connection pooler stands between dbopt and the server",
-            detail="session settings, the runner's lock and cancelling need one session of the server from start to end",
+            detail="session settings, the runner's lock and cancelling need one and the same session of the server",
             hint="Connect to PostgreSQL itself: its own host and port (5432), not the pooler's (often 6432).",
         )
 

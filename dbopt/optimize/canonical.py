@@ -1,8 +1,8 @@
 """Definitions of indexes in the server's own form, and when two of them mean the same.
 
 Text is never compared with text that somebody wrote. A definition asked for is made on an empty temporary twin of its
-table (twin.py), read back from the catalogs like any other index, and the two catalog forms are compared: method, columns,
-operator classes, collations, sort options, storage parameters as a set.
+table (twin.py), read back from the catalogs like any other index, and the two catalog forms are compared: method,
+columns, operator classes, collations, sort options, storage parameters as a set.
 
 Expressions and predicates are compared as PostgreSQL prints them, and where that differs as its planner reads them:
 `status IN ('a', 'b')` typed by a person and the same predicate restored from a dump print differently for ever, but
@@ -162,8 +162,8 @@ _ARRAY_ELEMENT = re.compile(r'"(?:[^"\\\\]|\\\\.)*"|[^,"]+')
 def folded(text: str) -> str:
     """One form for a predicate that the planner has folded: arms of AND and OR sorted, lists as sets, columns first.
 
-    `text` is what EXPLAIN printed. A text that the grammar refuses (EXPLAIN abbreviates some things) comes back as it is:
-    then two predicates count as different, which rebuilds an index at worst and misses no change.
+    `text` is what EXPLAIN printed. A text that the grammar refuses (EXPLAIN abbreviates some things) comes back as it
+    is: then two predicates count as different, which rebuilds an index at worst and misses no change.
     """
     try:
         return _canonical(grammar.parse_expression(text))

@@ -48,7 +48,7 @@ class Actual:
         return next((index for index in self.indexes.get(table.oid, ()) if index.index == name), None)
 
     def digest(self) -> str:
-        """One word for the state of everything that a plan is made from. Sizes, counters and comments' authors aside."""
+        """One word for the state of everything that a plan is made from; sizes and counters aside."""
         rows = [
             repr(
                 (
@@ -134,7 +134,7 @@ def working_names(name: str) -> tuple[str, str, str]:
 def _expressions(
     conn: Connection, server: Server, indexes: Sequence[Index]
 ) -> tuple[dict[int, Expressions], frozenset[int]]:
-    """Texts of expressions and predicates. They wait for locks on their table: one locked table must not cost the rest."""
+    """Texts of expressions and predicates. They wait for locks: one locked table must not cost the rest."""
     by_table: dict[int, list[int]] = defaultdict(list)
     for index in indexes:
         if index.has_expressions or index.has_predicate:

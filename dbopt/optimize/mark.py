@@ -1,7 +1,7 @@
 """The ownership mark: which indexes are dbopt's, said on the index itself.
 
-`COMMENT ON INDEX` carries the human text and, at its end, `[dbopt:1 domain/name sha=0123456789ab]`. The digest covers the
-definition and the text as the spec had them. ` kept` says that the text in front was there before dbopt and stays.
+`COMMENT ON INDEX` carries the human text and, at its end, `[dbopt:1 domain/name sha=0123456789ab]`. The digest covers
+the definition and the text as the spec had them. ` kept` says that the text in front was there before dbopt and stays.
 """
 
 from __future__ import annotations

@@ -318,8 +318,8 @@ class _Planner:
             self.analyze.setdefault(table.oid, "the table was never analyzed: the planner knows nothing of it")
 
     def _ordered(self) -> Iterator[Step]:
-        """What costs nothing first, builds as decided (priority, small tables first), drops last; each table is analyzed
-        after its last build.
+        """What costs nothing first, builds as decided (priority, small tables first), drops last; each table is
+        analyzed after its last build.
         """
         instant = (Action.RENAME, Action.COMMENT)
         drops = [step for step in self.steps if step.action is Action.DROP]

@@ -83,8 +83,8 @@ _HINT = "Make one with dbopt plan --out FILE."
 
 
 def _adapter() -> TypeAdapter[Any]:
-    """Reads the dataclasses back. pydantic looks up the names of their fields' types here: the modules themselves import
-    them for type checkers only.
+    """Reads the dataclasses back. pydantic looks up the names of their fields' types here: the modules themselves
+    import them for type checkers only.
     """
     from collections.abc import Mapping  # noqa: F401
 

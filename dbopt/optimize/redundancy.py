@@ -1,7 +1,7 @@
 """Which of a table's indexes say what another says already. Pure; works on canonical definitions.
 
-Only btree: with other methods a shorter key is no cheaper way to the same rows. Partial indexes are compared with those of
-the same predicate, as the server prints it.
+Only btree: with other methods a shorter key is no cheaper way to the same rows. Partial indexes are compared with
+those of the same predicate, as the server prints it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def equal(one: Definition, other: Definition) -> bool:
 
 
 def prefix(short: Definition, long: Definition) -> bool:
-    """Whether every lookup by `short` can be one by `long`: its keys lead there, in the same or in the inverse order."""
+    """Whether every lookup by `short` can be one by `long`: its keys lead there, in the same or the inverse order."""
     return (
         short.method == long.method == "btree"
         and short.predicate == long.predicate

@@ -73,5 +73,5 @@ def _another(holder: _Holder, dbname: str) -> AnotherRunner:
     return AnotherRunner(
         f"another dbopt is at work on {dbname}",
         detail=f"{who}{since}",
-        hint=f"Wait until it has ended, or look at it: SELECT * FROM pg_stat_activity WHERE pid = {holder.pid};",
+        hint=f"Wait until it has ended; pg_stat_activity shows it as pid {holder.pid}.",
     )

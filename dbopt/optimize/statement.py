@@ -1,7 +1,7 @@
 """A spec entry to its CREATE INDEX.
 
-Identifiers are quoted by psycopg; `expr`, `where` and `sql` went through PostgreSQL's grammar in the loader and go through
-it here again, so that this module is safe whoever calls it.
+Identifiers are quoted by psycopg; `expr`, `where` and `sql` went through PostgreSQL's grammar in the loader and go
+through it here again, so that this module is safe whoever calls it.
 """
 
 from __future__ import annotations

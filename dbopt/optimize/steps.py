@@ -104,8 +104,8 @@ class Item:
 class Plan:
     """Steps in the order of running. `unchanged` and `refused` are the spec's entries that need no step or get none.
 
-    `state` is a digest of the catalog rows of `concerns` (schema, table) that the plan was made from: a plan file runs only
-    on just that state.
+    `state` is a digest of the catalog rows of `concerns` (schema, table) that the plan was made from: a plan file
+    runs only on just that state.
     """
 
     target: Target

@@ -1,9 +1,9 @@
 """Empty temporary twins of tables: the server itself says what a definition means, or why it is none.
 
 A twin has the columns that the entries mention, their types and collations, and the table's own name, so that an
-expression may say `invoices.total`. It is made from the catalogs and not by LIKE: no lock on the table is asked for, so an
-ALTER TABLE queued on it costs nothing, and no right to read the table is needed. Everything happens in transactions that
-are rolled back. That takes a primary and the TEMPORARY right.
+expression may say `invoices.total`. It is made from the catalogs and not by LIKE: no lock on the table is asked for,
+so an ALTER TABLE queued on it costs nothing, and no right to read the table is needed. Everything happens in
+transactions that are rolled back. That takes a primary and the TEMPORARY right.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from dbopt.postgres.server import Server
     from dbopt.spec.model import IndexSpec
 
-# Twins alive at one time. Each table, its TOAST table, that one's index and each index hold a lock; the shared lock table
-# has room for max_locks_per_transaction (64) times max_connections (100) of them by default.
+# Twins alive at one time. Each table, its TOAST table, that one's index and each index hold a lock; the shared lock
+# table has room for max_locks_per_transaction (64) times max_connections (100) of them by default.
 TABLES_AT_A_TIME = 100
 
 _TEMP = "pg_temp"
@@ -97,7 +97,9 @@ def same_to_the_planner(
 
 
 def _batches(asked: Sequence[Asked]) -> Iterator[list[_Twin]]:
-    """The tables, each once, in batches where no name comes twice: twins of app.users and crm.users are both `users`."""
+    """The tables, each once, in batches where no name comes twice: twins of app.users and crm.users are both
+    `users`.
+    """
     twins: dict[int, _Twin] = {}
     for n, one in enumerate(asked):
         twins.setdefault(one.table.oid, _Twin(one.table, one.columns)).asked.append(n)

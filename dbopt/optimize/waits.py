@@ -1,8 +1,8 @@
 """Whom a concurrent build or drop would wait for, seen before it starts.
 
-CREATE INDEX CONCURRENTLY waits for less than people think (checked on 13 to 18): twice for those who hold a lock on this
-table that conflicts with SHARE, and at its end for sessions of this database that hold a snapshot. Idle sessions in READ
-COMMITTED, other databases, SELECT FOR UPDATE elsewhere: not.
+CREATE INDEX CONCURRENTLY waits for less than people think (checked on 13 to 18): twice for those who hold a lock on
+this table that conflicts with SHARE, and at its end for sessions of this database that hold a snapshot. Idle sessions
+in READ COMMITTED, other databases, SELECT FOR UPDATE elsewhere: not.
 """
 
 from __future__ import annotations

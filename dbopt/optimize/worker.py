@@ -1,8 +1,8 @@
 """The session that builds, and the one that watches it.
 
-The building session runs one statement at a time in a thread, without any timeout of the server's: a `lock_timeout` inside
-CREATE INDEX CONCURRENTLY is the main producer of INVALID indexes. What bounds it is the watcher, which looks at the
-progress view, knows for whom the build waits, and cancels it when the budget is spent or the user asks.
+The building session runs one statement at a time in a thread, without any timeout of the server's: a `lock_timeout`
+inside CREATE INDEX CONCURRENTLY is the main producer of INVALID indexes. What bounds it is the watcher, which looks
+at the progress view, knows for whom the build waits, and cancels it when the budget is spent or the user asks.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ class Worker:
     ) -> Iterator[Progress | Waiting | Outcome]:
         """Run one statement, alone in its message; the last value is its Outcome. Never raises a psycopg error.
 
-        `wait_seconds` bounds each phase of waiting for others; None waits for ever. `heed` False: an interruption is not
-        looked at, since this already cleans up after one.
+        `wait_seconds` bounds each phase of waiting for others; None waits for ever. `heed` False: an interruption is
+        not looked at, since this already cleans up after one.
         """
         started = time.monotonic()
         pid = self.conn.info.backend_pid

@@ -84,7 +84,8 @@ def apply_settings(conn: Connection, settings: Mapping[str, str]) -> None:
     if settings:
         conn.execute(
             "/* dbopt: session settings */ SELECT pg_catalog.set_config(s.name, s.value, false)"
-            " FROM ROWS FROM (pg_catalog.unnest(%(names)s::text[]), pg_catalog.unnest(%(values)s::text[])) AS s(name, value)",
+            " FROM ROWS FROM (pg_catalog.unnest(%(names)s::text[]), pg_catalog.unnest(%(values)s::text[]))"
+            " AS s(name, value)",
             {"names": list(settings), "values": list(settings.values())},
         )
 

@@ -2,9 +2,10 @@
 
 A table, in the order in which it is asked: the dialect's own rules, then those that hold for everybody. A parameter
 that no rule names is libpq's own, or unknown. Sources, as of 2025:
-Prisma https://www.prisma.io/docs/orm/overview/databases/postgresql · JDBC https://jdbc.postgresql.org/documentation/use/
-node-pg https://github.com/brianc/node-postgres (pg-connection-string) · SQLAlchemy dialects psycopg, asyncpg · pgx
-https://pkg.go.dev/github.com/jackc/pgx/v5/pgxpool · Rails database.yml
+Prisma https://www.prisma.io/docs/orm/overview/databases/postgresql
+JDBC https://jdbc.postgresql.org/documentation/use/
+node-pg https://github.com/brianc/node-postgres (pg-connection-string)
+SQLAlchemy dialects psycopg, asyncpg · pgx https://pkg.go.dev/github.com/jackc/pgx/v5/pgxpool · Rails database.yml
 """
 
 from __future__ import annotations

@@ -25,7 +25,10 @@ _REGISTRY: list[Query[Any]] = []
 
 @dataclass(frozen=True, slots=True)
 class Query(Generic[Row]):
-    """SQL whose result is rows of `row`. `name` is for people and tests. `example` are parameters that any server takes."""
+    """SQL whose result is rows of `row`.
+
+    `name` is for people and tests; `example` are parameters that any server takes.
+    """
 
     name: str
     row: type[Row]

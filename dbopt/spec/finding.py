@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dbopt.spec.model import IndexSpec, SpecFile
 
 
 class Severity(StrEnum):
@@ -27,3 +31,23 @@ class Finding:
     line: int | None = None
     column: int | None = None
     source: str | None = None  # the line of the file itself, for people
+
+
+def about(
+    subject: IndexSpec | SpecFile, path: str, severity: Severity, code: str, message: str, *, hint: str | None = None
+) -> Finding:
+    """A finding about a field of an entry or of a file's head (`""`: about all of it), with its place if it has one."""
+    source = subject.source
+    line, column = source.place_of(path)
+    known = source.line > 0
+    return Finding(
+        severity=severity,
+        code=code,
+        message=message,
+        index=getattr(subject, "name", None),
+        hint=hint,
+        file=source.file or None,
+        line=line if known else None,
+        column=column if known else None,
+        source=source.text_of(line),
+    )

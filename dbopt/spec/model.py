@@ -7,16 +7,27 @@ The keys are those of docs/spec; Python's reserved words carry an underscore (`w
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 
 from dbopt.units import parse_bytes, parse_duration
 
 NAME_MAX_BYTES = 63  # NAMEDATALEN - 1; longer names are truncated by the server
+SCHEMA_WILDCARDS = "*?"  # `_` is a plain character in a schema pattern
 
 
 class _Base(BaseModel):
@@ -24,16 +35,48 @@ class _Base(BaseModel):
 
 
 def _items(value: object) -> object:
-    """One string where a list is expected is a list of one."""
-    return [value] if isinstance(value, str) else value
+    """One text or mapping where a list is expected is a list of one."""
+    return [value] if isinstance(value, str | Mapping) else value
 
 
+def _truth(value: object) -> object:
+    """The words for yes and no of YAML 1.1 and of PostgreSQL; the loader hands over text."""
+    if not isinstance(value, str):
+        return value
+    word = value.lower()
+    if word not in TRUE_WORDS | FALSE_WORDS:
+        raise ValueError(f"expected yes or no, found {value}")
+    return word in TRUE_WORDS
+
+
+def _day(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise ValueError(f"expected a date such as 2027-01-31, found {value}") from None
+
+
+def _version(value: object) -> object:
+    if str(value) != "1":
+        raise ValueError(f"this dbopt reads version 1 of the format, found {value}")
+    return 1
+
+
+TRUE_WORDS = frozenset({"yes", "y", "true", "on"})
+FALSE_WORDS = frozenset({"no", "n", "false", "off"})
+
+# What an editor may see where we read text: its YAML knows numbers and booleans.
+_PLAIN = {"type": ["string", "number", "boolean"]}
 Name = Annotated[str, Field(min_length=1)]
 Names = Annotated[tuple[Name, ...], BeforeValidator(_items)]
-Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(gt=0)]
-Seconds = Annotated[float, BeforeValidator(parse_duration), Field(gt=0)]
+Truth = Annotated[bool, BeforeValidator(_truth), WithJsonSchema({"enum": [True, False, "yes", "no", "on", "off"]})]
+Day = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
+Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(gt=0), WithJsonSchema({"type": ["string", "integer"]})]
+Seconds = Annotated[float, BeforeValidator(parse_duration), Field(gt=0), WithJsonSchema({"type": "string"})]
 # Storage parameters and opclass options: the text that goes between `=` and the comma.
-Parameters = Mapping[Name, str]
+Parameters = Mapping[Name, Annotated[str, WithJsonSchema(_PLAIN)]]
 
 
 class Extras(StrEnum):
@@ -60,6 +103,11 @@ class Key(_Base):
     opclass: Name | None = None
     opclass_options: Parameters = Field(default_factory=dict)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_text_is_a_column(cls, value: Any) -> Any:
+        return {"column": value} if isinstance(value, str) else value
+
     @model_validator(mode="after")
     def _one_of_column_and_expr(self) -> Self:
         if (self.column is None) == (self.expr is None):
@@ -76,12 +124,21 @@ class TableRef(_Base):
     schema_: Name | None = Field(default=None, alias="schema")
     except_: Names = Field(default=(), alias="except")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_text_is_the_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @property
+    def schema_is_pattern(self) -> bool:
+        return self.schema_ is not None and any(c in self.schema_ for c in SCHEMA_WILDCARDS)
+
 
 class Expect(_Base):
     """What the plan of a served statement is expected to show. None: not asked."""
 
-    uses: bool | None = None
-    no_sort: bool | None = None
+    uses: Truth | None = None
+    no_sort: Truth | None = None
 
 
 class Serve(_Base):
@@ -137,20 +194,36 @@ class Unique(_Base):
     nulls: Literal["distinct", "not_distinct"] = "distinct"
 
 
-class Source(_Base):
-    """Where an entry stands: `lines` maps a path of keys inside it (`"where"`, `"keys.1.expr"`) to its line."""
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where an entry stands in its file, lines and columns counted from 1.
+
+    `lines` and `columns` map a path of keys inside the entry (`"where"`, `"keys.1.expr"`) to its place; `text` is all
+    the file's lines, shared by its entries. No pydantic model: it comes from the loader, and checking it would cost
+    more than reading the file.
+    """
 
     file: str
     line: int
-    lines: Mapping[str, int] = Field(default_factory=dict)
+    column: int = 1
+    lines: Mapping[str, int] = field(default_factory=dict)
+    columns: Mapping[str, int] = field(default_factory=dict)
+    text: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     def line_of(self, path: str) -> int:
         """The line of a field, or of the nearest field around it that the file has."""
+        return self.place_of(path)[0]
+
+    def place_of(self, path: str) -> tuple[int, int]:
+        """Line and column, likewise."""
         while path:
             if path in self.lines:
-                return self.lines[path]
+                return self.lines[path], self.columns.get(path, 1)
             path = path.rpartition(".")[0]
-        return self.line
+        return self.line, self.column
+
+    def text_of(self, line: int) -> str | None:
+        return self.text[line - 1] if 0 < line <= len(self.text) else None
 
 
 class IndexSpec(_Base):
@@ -159,10 +232,14 @@ class IndexSpec(_Base):
     name: Name
     table: TableRef
     method: Name = "btree"
-    keys: tuple[Key, ...] = ()
+    keys: Annotated[tuple[Key, ...], BeforeValidator(_items)] = ()
     include: Names = ()
     where: Name | None = None
-    unique: bool | Unique = False
+    unique: Annotated[
+        # The tags stand in the places of pydantic's errors; angle brackets tell them from keys of the file.
+        Annotated[Truth, Tag("<yes or no>")] | Annotated[Unique, Tag("<mapping>")],
+        Discriminator(lambda value: "<mapping>" if isinstance(value, Mapping | Unique) else "<yes or no>"),
+    ] = False
     with_: Parameters = Field(default_factory=dict, alias="with")
     tablespace: Name | None = None
     state: State = State.PRESENT
@@ -175,7 +252,7 @@ class IndexSpec(_Base):
     needs: Needs = Needs()
     build: Build = Build()
     partitions: Partitions | None = None
-    expires: date | None = None
+    expires: Day | None = None
     guard: Guard | None = None
     comment: str | None = None
     sql: Name | None = None
@@ -202,14 +279,16 @@ class IndexSpec(_Base):
 class SpecFile(_Base):
     """One file: a domain with its indexes."""
 
-    spec: Literal[1]
+    spec: Annotated[Literal[1], BeforeValidator(_version)]
     domain: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")]
     owner: str | None = None
     defaults: Defaults = Defaults()
     budget: SpecBudget | None = None
     indexes: tuple[IndexSpec, ...] = ()
 
+    # Filled in by the loader.
     path: Path = Field(default=Path(), exclude=True)
+    source: Source = Field(default=Source(file="", line=0), exclude=True)
 
 
 class SpecSet(_Base):

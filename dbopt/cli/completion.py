@@ -1,0 +1,32 @@
+"""What the shell completes besides commands and options. Never fails: a completion that errs types nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def targets(incomplete: str) -> list[str]:
+    """The targets of dbopt.yaml."""
+    from dbopt import config
+    from dbopt.errors import Error
+
+    try:
+        names = config.target_names()
+    except Error:
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def specs(incomplete: str) -> list[str]:
+    """Spec files and folders below what is typed, and the specs of indexes/ by name."""
+    base = Path(incomplete).parent if not incomplete.endswith("/") else Path(incomplete)
+    try:
+        entries = sorted(base.iterdir()) if base.is_dir() else []
+    except OSError:
+        return []
+    names = [
+        f"{entry}/" if entry.is_dir() else str(entry)
+        for entry in entries
+        if entry.suffix in (".yaml", ".yml") or entry.is_dir()
+    ]
+    return [name for name in names if name.startswith(incomplete) and not Path(name).name.startswith(".")]

@@ -1,0 +1,153 @@
+"""What makes a function a command: shared options, help of one form, one place to stop for --show-config.
+
+A command module is loaded only when its command is called or asked for help, so that `dbopt --help` costs the same
+however many commands there are. Its function has the command's name and is decorated by `command`:
+
+    @command("plan", examples=(...), exits={0: "...", 1: "..."})
+    def plan(session: Session, specs: SpecArgument = None, check: Check = False) -> int:
+        '''The paragraph of --help.'''
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import typing
+from dataclasses import fields
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from dbopt.cli.options import Shared
+from dbopt.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from dbopt.cli.messages import Messages
+
+# The name and the one line of every command. `dbopt.cli.<name>` holds it, `-` being `_`.
+COMMANDS: Mapping[str, str] = {
+    "init": "Write a starter dbopt.yaml, a first spec and the editor schema.",
+    "lint": "Check specs without a server; with --online against one.",
+    "plan": "Show what optimize would do, why, and what it would wait for.",
+    "optimize": "Make the database's indexes what the specs say, online.",
+    "history": "Past runs of optimize and their steps.",
+    "store": "The store of past runs: look at it, bring it up to date.",
+}
+
+# Codes that mean the same everywhere (dbopt/errors.py); a command adds its own 0 and 1.
+COMMON_EXITS: Mapping[int, str] = {
+    3: "could not do it: usage, configuration, connection or permission",
+    130: "interrupted, and cleaned up (143 on SIGTERM)",
+}
+
+
+class Command(TyperCommand):
+    """A command whose help ends with examples and exit codes, its options in sections."""
+
+    examples: tuple[str, ...] = ()
+    exits: Mapping[int, str] = {}
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        write_parameters(self, ctx, formatter)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - click's signature
+        with formatter.section("Examples"):
+            for example in self.examples:
+                formatter.write(f"  {example}\n")
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code), text) for code, text in sorted(self.exits.items())])
+
+
+class Commands(TyperGroup):
+    """The commands of the table above, each loaded when it is wanted."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - click's signature
+        if cmd_name not in COMMANDS:
+            return None
+        name = cmd_name.replace("-", "_")
+        return getattr(import_module(f"dbopt.cli.{name}"), name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] not in COMMANDS and not ctx.resilient_parsing:
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            raise UsageError(
+                f'unknown command "{args[0]}"',
+                detail=f"commands: {', '.join(COMMANDS)}",
+                hint=f"Did you mean {near[0]}?" if near else "Try dbopt --help.",
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+        write_parameters(self, ctx, formatter)
+
+
+def write_parameters(command: Any, ctx: Any, formatter: Any) -> None:
+    """Arguments, then options by their section; a command's own section comes first."""
+    sections: dict[str, list[tuple[str, str]]] = {}
+    for parameter in command.get_params(ctx):
+        record = parameter.get_help_record(ctx)
+        if record is not None:
+            default = "Arguments" if parameter.param_type_name == "argument" else "Options"
+            sections.setdefault(getattr(parameter, "rich_help_panel", None) or default, []).append(record)
+    for title, records in sections.items():
+        with formatter.section(title):
+            formatter.write_dl(records, col_max=26)
+
+
+def command(name: str, *, examples: tuple[str, ...], exits: Mapping[int, str]) -> Callable[[Callable[..., int]], Any]:
+    """The command object of a function whose first parameter is the Session and whose result is the exit code."""
+
+    def decorate(function: Callable[..., int]) -> Any:
+        def run(context: typer.Context, **values: Any) -> int:
+            from dbopt.cli.session import Session
+
+            messages: Messages
+            messages, before = context.obj
+            session = Session(name, shared_of(values).over(before), messages)
+            if session.shared.show_config:
+                return session.print_config()
+            return function(session, **values)
+
+        first, *own = inspect.signature(function).parameters.values()
+        del function.__annotations__[first.name]  # Session is for type checkers: its module need not be loaded
+        types = typing.get_type_hints(function, include_extras=True)
+        with_shared(run, **{parameter.name: (types[parameter.name], parameter.default) for parameter in own})
+        holder = typer.Typer(add_completion=False, rich_markup_mode=None)
+        paragraph = inspect.getdoc(function) or ""
+        holder.command(name, cls=Command, help=f"{COMMANDS[name]}\n\n{paragraph}")(run)
+        made = typer.main.get_command(holder)
+        made.examples, made.exits = examples, {**exits, **COMMON_EXITS}  # type: ignore[attr-defined]
+        return made
+
+    return decorate
+
+
+def with_shared(function: Callable[..., int], **own: tuple[Any, Any]) -> Callable[..., int]:
+    """Gives a function of (context, **values) the signature that typer reads: its own parameters as name=(type,
+    default), then the fields of Shared."""
+    hints = typing.get_type_hints(Shared, include_extras=True)
+    shared = {field.name: (hints[field.name], field.default) for field in fields(Shared)}
+    parameters = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+        for name, (annotation, default) in {
+            "context": (typer.Context, inspect.Parameter.empty),
+            **own,
+            **shared,
+        }.items()
+    ]
+    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return function
+
+
+def shared_of(values: dict[str, Any]) -> Shared:
+    """Takes the shared options out of a call's values."""
+    return Shared(**{field.name: values.pop(field.name) for field in fields(Shared)})

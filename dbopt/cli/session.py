@@ -1,0 +1,141 @@
+"""What a command has in hand: its settings, its output, and connections to its targets."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import shlex
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dbopt import config
+from dbopt.errors import EXIT_DONE, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from dbopt.cli.messages import Messages
+    from dbopt.cli.options import Shared
+    from dbopt.config import Configuration, Settings, Target
+    from dbopt.optimize.worker import Connect
+    from dbopt.postgres.connect import Connection
+    from dbopt.postgres.server import Server
+
+
+class Session:
+    """One call of one command. Settings are read when they are first asked for."""
+
+    def __init__(self, command: str, shared: Shared, messages: Messages) -> None:
+        self.command = command
+        self.shared = shared
+        self.messages = messages
+        self.role = ""  # ours on the server, once there was a session
+        self._specs: tuple[Path, ...] = ()
+        self._wait: str | None = None
+        if shared.verbose and shared.quiet:
+            raise UsageError("-v and -q contradict each other", hint="Use one of them.")
+        messages.set_verbosity(-1 if shared.quiet else shared.verbose)
+        self.output = messages.detect(shared.format, color=not shared.no_color, quiet=shared.quiet)
+
+    def take(self, *, specs: Sequence[Path] | None = None, wait: str | None = None) -> None:
+        """The command's own options that are settings too; before the settings are asked for."""
+        self._specs, self._wait = tuple(specs or ()), wait
+
+    @cached_property
+    def _configuration(self) -> Configuration:
+        shared = self.shared
+        flags = config.Flags(
+            host=shared.host,
+            port=shared.port,
+            username=shared.username,
+            dbname=shared.dbname,
+            targets=tuple(shared.target or ()),
+            all_targets=shared.all_targets,
+            config=shared.config,
+            specs=self._specs,
+            wait=self._wait,
+        )
+        return config.read(flags, os.environ, Path.cwd())
+
+    @cached_property
+    def settings(self) -> Settings:
+        settings = self._configuration.settings()
+        self.messages.stream.add_secrets(settings.secrets())
+        for warning in settings.warnings:
+            self.messages.warn(warning)
+        return settings
+
+    @cached_property
+    def targets(self) -> tuple[Target, ...]:
+        """The databases to work on."""
+        return self._known(self._configuration.targets())
+
+    def _known(self, targets: tuple[Target, ...]) -> tuple[Target, ...]:
+        """The same, their secrets never to be shown and their remarks said."""
+        self.messages.stream.add_secrets(self.settings.secrets(targets))
+        for target in targets:
+            for warning in target.warnings:
+                self.messages.warn(warning)
+            for note in target.notes:
+                self.messages.note(note)
+        return targets
+
+    @property
+    def target(self) -> Target:
+        """For a command that works on one database."""
+        if len(self.targets) > 1:
+            raise UsageError(f"{self.command} works on one target here", hint="Name one with -t.")
+        return self.targets[0]
+
+    def connector(self, target: Target) -> Connect:
+        """Opens sessions on the target in the name of this command."""
+        from dbopt.postgres.connect import connect
+
+        return functools.partial(connect, target.conninfo, command=self.command)
+
+    @contextlib.contextmanager
+    def reading(self, target: Target) -> Iterator[tuple[Connection, Server]]:
+        """A read-only session, and what its server is."""
+        from dbopt.postgres.connect import LOCK_TIMEOUT_MS
+        from dbopt.postgres.server import inspect
+
+        timeout = target.statement_timeout_ms.value
+        connect = self.connector(target)
+        with contextlib.closing(
+            connect(read_only=True, statement_timeout_ms=timeout, lock_timeout_ms=LOCK_TIMEOUT_MS)
+        ) as conn:
+            server = inspect(conn)
+            self.role = server.usename
+            yield conn, server
+
+    def call(self, command: str, *options: str, specs: bool = True) -> str:
+        """A command on the same database with the same settings, as it can be pasted. A password in -d is left out."""
+        shared = self.shared
+        words = ["dbopt", command, *(map(str, self._specs) if specs else ())]
+        for flag, value in (("-h", shared.host), ("-p", shared.port), ("-U", shared.username), ("-d", shared.dbname)):
+            words += [flag, _without_password(value)] if value else []
+        for name in shared.target or ():
+            words += ["-t", name]
+        words += ["--all-targets"] if shared.all_targets else []
+        words += ["-c", str(shared.config)] if shared.config else []
+        return shlex.join([*words, *options])
+
+    def print_config(self) -> int:
+        """--show-config."""
+        from dbopt.render.config import write_config
+
+        targets = self._known(self._configuration.targets(any_number=True))
+        write_config(self.output, config.rows(self.settings, targets))
+        return EXIT_DONE
+
+
+def _without_password(dbname: str) -> str:
+    """A connection string for people to paste: its password comes from ~/.pgpass or PGPASSWORD then."""
+    from dbopt.postgres import dsn
+
+    if not dsn.is_complete(dbname):
+        return dbname
+    parsed = dsn.translate(dbname)
+    return dsn.without(parsed, "password").conninfo if "password" in parsed.parameters else dbname

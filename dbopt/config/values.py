@@ -1,0 +1,104 @@
+"""Settings as values. No reading, no opinion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from dbopt.postgres.dsn import conninfo
+
+T = TypeVar("T")
+
+MASK = "********"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting(Generic[T]):
+    """A value, and where it came from in words for people: `-d`, `DATABASE_URL`, `dbopt.yaml:3`, `default`."""
+
+    value: T
+    origin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One database. `parameters` are libpq's; what they leave out is libpq's to find: PG*, service, password file."""
+
+    name: str | None
+    parameters: Mapping[str, Setting[str]]
+    statement_timeout_ms: Setting[int]
+    replicas_of: str | None = None
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def conninfo(self) -> str:
+        return conninfo({key: setting.value for key, setting in self.parameters.items()})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that a call is made with. `unused` are settings that this command has no use for, with the reason."""
+
+    config_files: tuple[Path, ...]
+    specs: Setting[tuple[Path, ...]]
+    store: Setting[str | None]
+    wait_seconds: Setting[float]
+    environment: Mapping[str, Setting[str]] = field(default_factory=dict)  # libpq's own, by parameter
+    unused: Mapping[str, tuple[Setting[object], str]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def secrets(self, targets: Sequence[Target] = ()) -> frozenset[str]:
+        """What must never be shown. A password that is also the name of a role or database hides no name."""
+        secrets = {setting.value for key, setting in self.environment.items() if is_secret(key)}
+        secrets.add(_password(self.store.value or ""))
+        plain = {setting.value for key, setting in self.environment.items() if not is_secret(key)}
+        for target in targets:
+            secrets |= {setting.value for key, setting in target.parameters.items() if is_secret(key)}
+            plain |= {setting.value for key, setting in target.parameters.items() if not is_secret(key)}
+        return frozenset(secrets - plain - {""})
+
+
+def rows(settings: Settings, targets: Sequence[Target]) -> Iterator[tuple[str, object, str]]:
+    """(name, value, origin) of each setting, secrets masked."""
+    if settings.config_files:
+        yield "config", ", ".join(map(str, settings.config_files)), "files read"
+    yield "specs", ", ".join(map(str, settings.specs.value)), settings.specs.origin
+    store = settings.store.value
+    yield "store", _without_password(store) if store else "default file", settings.store.origin
+    yield "optimize.wait", f"{settings.wait_seconds.value:g}s", settings.wait_seconds.origin
+    for target in targets:
+        prefix = f"targets.{target.name}." if target.name else ""
+        parameters = {**settings.environment, **target.parameters}
+        for key, setting in sorted(parameters.items()):
+            yield prefix + key, MASK if is_secret(key) else setting.value, setting.origin
+        for key, value in _LIBPQ_DEFAULTS.items():
+            if key not in parameters and "service" not in parameters:
+                yield prefix + key, value, "default of libpq"
+        timeout = target.statement_timeout_ms
+        yield prefix + "statement_timeout", f"{timeout.value}ms", timeout.origin
+        if target.replicas_of:
+            yield prefix + "replicas_of", target.replicas_of, "configuration"
+    for name, (setting, why) in settings.unused.items():
+        yield name, setting.value, f"{setting.origin}; not used by dbopt's commands: {why}"
+
+
+_LIBPQ_DEFAULTS = {"host": "local socket", "port": "5432", "user": "name of the system user", "dbname": "same as user"}
+_SECRETS = frozenset(("password", "sslpassword", "scram_client_key", "scram_server_key", "oauth_client_secret"))
+
+
+def is_secret(key: str) -> bool:
+    return key in _SECRETS
+
+
+def _password(url: str) -> str:
+    """The password inside a URL, as it is written there; empty: none. The last @ counts, as a path has none."""
+    userinfo, _, _ = url.partition("://")[2].rpartition("@")
+    return userinfo.partition(":")[2]
+
+
+def _without_password(url: str) -> str:
+    password = _password(url)
+    return url.replace(f":{password}@", f":{MASK}@") if password else url

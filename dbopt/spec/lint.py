@@ -1,0 +1,42 @@
+"""What can be said about specs without a server: a pure function from specs to findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+
+from dbopt.spec.finding import Finding, Severity, about
+from dbopt.spec.model import IndexSpec, SpecFile, SpecSet
+from dbopt.spec.rules import entry as entries
+from dbopt.spec.rules import expressions, method, names, overlap
+from dbopt.spec.unsupported import unsupported, unsupported_in_file
+
+
+def lint(specs: SpecSet, *, today: date | None = None) -> list[Finding]:
+    """Findings in the order of files and lines. `today` is what `expires` is held against."""
+    day = today if today is not None else date.today()
+    everything = [entry for file in specs.files for entry in file.indexes]
+    findings = [finding for entry in everything for finding in _entry(entry, day)]
+    findings += names.check_all(everything)
+    findings += overlap.check_all(everything)
+    findings += [finding for file in specs.files for finding in _file(file)]
+    return sorted(
+        findings, key=lambda finding: (finding.file or "", finding.line or 0, finding.column or 0, finding.code)
+    )
+
+
+def _entry(entry: IndexSpec, today: date) -> Iterator[Finding]:
+    yield from names.check(entry)
+    yield from entries.check(entry, today)
+    yield from method.check(entry)
+    yield from expressions.check(entry)
+    for path, message in unsupported(entry):
+        yield about(entry, path, Severity.WARNING, "not-yet-supported", message, hint=_REFUSED)
+
+
+def _file(file: SpecFile) -> Iterator[Finding]:
+    for path, message in unsupported_in_file(file):
+        yield about(file, path, Severity.WARNING, "not-yet-supported", message, hint=_REFUSED)
+
+
+_REFUSED = "dbopt optimize refuses it rather than do the half of it."

@@ -1,0 +1,1 @@
+"""The rules of lint by subject. Each takes one entry, or all of them, and yields findings; none touches a server."""

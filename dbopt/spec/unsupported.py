@@ -1,0 +1,27 @@
+"""What the format has and this version does not act on yet: refused with these words, never ignored."""
+
+from __future__ import annotations
+
+from dbopt.spec.model import IndexSpec, SpecFile
+
+
+def unsupported(entry: IndexSpec) -> list[tuple[str, str]]:
+    """(path, message) for each part of an entry that is not acted on yet."""
+    found: list[tuple[str, str]] = []
+    if entry.partitions is not None:
+        found.append(("partitions", "indexes of partition trees are not yet supported"))
+    if entry.budget is not None:
+        found.append(("budget", "`budget` is not yet supported"))
+    for n, serve in enumerate(entry.serves):
+        if serve.expect is not None:
+            found.append((f"serves.{n}.expect", "`expect` is not yet supported"))
+    if entry.guard is not None:
+        found.append(("guard", "`guard` is not yet supported"))
+    if entry.table.schema_is_pattern or entry.table.except_:
+        found.append(("table", "patterns in `schema`, and `except`, are not yet supported"))
+    return found
+
+
+def unsupported_in_file(file: SpecFile) -> list[tuple[str, str]]:
+    """(path, message) for each part of a file, its entries aside."""
+    return [("budget", "`budget` is not yet supported")] if file.budget is not None else []

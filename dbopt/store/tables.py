@@ -1,0 +1,103 @@
+"""The store's tables. `alembic/versions` makes them; `alembic check` proves that both say the same.
+
+Names and types are those that SQLite and PostgreSQL share. Times are UTC, texts are never cut, `seconds` are elapsed.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Dialect
+
+SCHEMA = "dbopt"  # on PostgreSQL: apart from whatever else lives in that database
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+class Utc(sa.types.TypeDecorator[datetime]):
+    """A moment. SQLite keeps no zone with it: what comes back from there is UTC, as it went in."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: Any | None, _dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        moment: datetime = value
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+# SQLite numbers rows by itself only where the type is spelled INTEGER.
+_Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+targets = sa.Table(
+    "targets",
+    metadata,
+    sa.Column("id", _Id, primary_key=True),
+    # The system identifier; where the server does not tell it, the name by which the database was reached.
+    sa.Column("server", sa.Text, nullable=False),
+    sa.Column("dbname", sa.Text, nullable=False),
+    sa.UniqueConstraint("server", "dbname"),
+    sqlite_autoincrement=True,
+)
+
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("target_id", _Id, sa.ForeignKey("targets.id"), nullable=False, index=True),
+    # As the target was called in this run: a copy of a cluster has the identifier of the original.
+    sa.Column("target_name", sa.Text, nullable=False),
+    sa.Column("command", sa.Text, nullable=False),
+    sa.Column("dbopt_version", sa.Text, nullable=False),
+    sa.Column("server_version", sa.Text, nullable=False),
+    sa.Column("os_user", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("spec_digest", sa.Text),
+    sa.Column("plan_state", sa.Text, nullable=False),
+    sa.Column("planned", sa.Integer, nullable=False),
+    sa.Column("started_at", Utc, nullable=False, index=True),
+    # NULL from here on until the run ends: a run that was killed stays so.
+    sa.Column("finished_at", Utc),
+    sa.Column("seconds", sa.Double),
+    sa.Column("applied", sa.Integer),
+    sa.Column("failed", sa.Integer),
+    sa.Column("refused", sa.Integer),
+    sa.Column("unchanged", sa.Integer),
+    sa.Column("interrupted", sa.Boolean),
+    sqlite_autoincrement=True,  # a number that people have written down never means another run
+)
+
+steps = sa.Table(
+    "steps",
+    metadata,
+    sa.Column("run_id", _Id, sa.ForeignKey("runs.id"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("domain", sa.Text),
+    sa.Column("schema_name", sa.Text, nullable=False),
+    sa.Column("table_name", sa.Text, nullable=False),
+    sa.Column("index_name", sa.Text),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("statements", sa.JSON, nullable=False),
+    sa.Column("started_at", Utc, nullable=False),
+    # NULL from here on until the step ends.
+    sa.Column("seconds", sa.Double),
+    sa.Column("size_bytes", sa.BigInteger),
+    sa.Column("error", sa.Text),
+    sa.Column("hint", sa.Text),
+)

