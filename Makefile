@@ -7,7 +7,6 @@ PYTHON ?= python3
 ARGS ?=
 pip := .venv/bin/python -m pip --disable-pip-version-check -qq
 constraints := --constraint constraints-dev.txt
-generated := dbopt/spec/index-spec.v1.json
 
 .PHONY: help demo test test-all lint types bench generated constraints clean
 
@@ -38,7 +37,7 @@ bench: .venv/installed
 
 # Written by programs, kept in git for those who read them there.
 generated: .venv/installed
-	@.venv/bin/python -m dbopt.spec.schema > dbopt/spec/index-spec.v1.json
+	@.venv/bin/python -m dbopt.spec.schema
 
 # A new resolution of everything, in an environment of its own.
 constraints:

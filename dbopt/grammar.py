@@ -138,6 +138,14 @@ def column_names(node: Node) -> Iterator[str]:
             yield last.string.sval
 
 
+def parameter_count(node: Node) -> int:
+    """How many parameters a statement takes: the greatest N of its `$N`."""
+    import postgast
+    from postgast.pg_query_pb2 import ParamRef
+
+    return max((reference.number for reference in postgast.find_nodes(node, ParamRef)), default=0)
+
+
 def has_whole_row(node: Node) -> bool:
     """Whether a tree names a row as a whole (`t.*`), which no index can hold."""
     import postgast

@@ -30,9 +30,11 @@ from dbopt import embedded
 from dbopt.embedded.binaries import inspect
 
 bindir, state, keep = sys.argv[1:]
-server = embedded.start(Path(state), binaries=inspect(Path(bindir), "test"), keep=keep == "keep")
-print(json.dumps([str(server.directory), server.pid, server._guard and server._guard._process.pid]), flush=True)
-if keep != "keep":
+server = embedded.start(Path(state), binaries=inspect(Path(bindir), "test"))
+print(json.dumps([str(server.directory), server.pid, server._guard._process.pid]), flush=True)
+if keep == "keep":
+    server.keep()
+else:
     time.sleep(600)
 """
 
@@ -52,7 +54,7 @@ def ask(running: embedded.EmbeddedServer, query: str) -> object:
     return value
 
 
-def start_elsewhere(own: Binaries, state: Path, how: str) -> tuple[subprocess.Popen[str], Path, int, int | None]:
+def start_elsewhere(own: Binaries, state: Path, how: str) -> tuple[subprocess.Popen[str], Path, int, int]:
     process = subprocess.Popen(
         [sys.executable, "-c", STARTER, str(own.bindir), str(state), how], stdout=subprocess.PIPE, text=True
     )
@@ -94,7 +96,6 @@ def test_ends_with_its_process(server_binaries: Binaries, tmp_path: Path, signum
     process.send_signal(signum)
     process.communicate()
     wait_until(lambda: not alive(pid), "the end of the server")
-    assert guard is not None
     wait_until(lambda: not alive(guard), "the end of the guard")
     assert not directory.exists()
     assert list((tmp_path / "state").iterdir()) == []
@@ -117,7 +118,8 @@ def test_kept_server_is_found_and_stopped_elsewhere(server_binaries: Binaries, t
 
 
 def test_kept_server_that_died_is_cleaned_up(server_binaries: Binaries, tmp_path: Path) -> None:
-    kept = embedded.start(tmp_path, binaries=server_binaries, keep=True)
+    kept = embedded.start(tmp_path, binaries=server_binaries)
+    kept.keep()
     os.kill(kept.pid, signal.SIGQUIT)
     os.waitpid(kept.pid, 0)
     assert embedded.find_kept(tmp_path) is None

@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, str] = {
     "optimize": "Make the database's indexes what the specs say, online.",
     "history": "Past runs of optimize and their steps.",
     "store": "The store of past runs: look at it, bring it up to date.",
+    "demo": "All of it on a private server with sample data, measured before and after.",
 }
 
 # Codes that mean the same everywhere (dbopt/errors.py); a command adds its own 0 and 1.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 LIMIT = 20  # a screenful
 
-Run = Annotated[int | None, typer.Argument(metavar="[RUN]", help="The number of one run, to see its steps.")]
+Run = Annotated[int | None, typer.Argument(metavar="RUN", help="The number of one run, to see its steps.")]
 Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="How many runs, the newest first.")]
 Since = Annotated[
     str | None,

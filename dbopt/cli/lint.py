@@ -35,7 +35,7 @@ def lint(session: Session, specs: SpecArgument = None, online: Online = False) -
     loaded, findings = load_collecting(session.settings.specs.value)
     findings += lint_specs(loaded)
     if online:
-        from dbopt.optimize.check import online_findings
+        from dbopt.optimize.plan import online_findings
 
         for target in session.targets:
             with session.reading(target) as (conn, server):

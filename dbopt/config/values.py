@@ -81,8 +81,8 @@ def rows(settings: Settings, targets: Sequence[Target]) -> Iterator[tuple[str, o
         yield prefix + "statement_timeout", f"{timeout.value}ms", timeout.origin
         if target.replicas_of:
             yield prefix + "replicas_of", target.replicas_of, "configuration"
-    for name, (setting, why) in settings.unused.items():
-        yield name, setting.value, f"{setting.origin}; not used by dbopt's commands: {why}"
+    for name, (unused, why) in settings.unused.items():
+        yield name, unused.value, f"{unused.origin}; not used by dbopt's commands: {why}"
 
 
 _LIBPQ_DEFAULTS = {"host": "local socket", "port": "5432", "user": "name of the system user", "dbname": "same as user"}

@@ -25,7 +25,7 @@ from dbopt.postgres.server import inspect
 from dbopt.spec.load import load
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator
     from pathlib import Path
 
     from dbopt.demo.app import App
@@ -90,8 +90,8 @@ class Finished:
     """`conninfo` None: the server is gone again."""
 
     app: App
-    server_version: str
     loaded: Loaded
+    plan: Plan
     result: Result
     comparisons: tuple[Comparison, ...]
     spec: Path
@@ -102,7 +102,7 @@ class Finished:
 DemoEvent = StageStarted | StageFinished | Applying | Finished
 
 
-def run(app: App, rows: int, *, keep_in: Path | None = None) -> Iterator[DemoEvent]:
+def run(app: App, rows: int, *, keep_in: Path | None = None) -> Generator[DemoEvent, None, None]:
     """The whole demo. The server ends with it, however it ends; only when all went well, `keep_in` keeps it.
 
     `keep_in` is the folder by which `stop` finds it again.
@@ -143,10 +143,9 @@ def _on(app: App, book: Book, conninfo: str) -> Generator[DemoEvent, None, Finis
         before = list(measure(conn, bound))
         yield clock.stop()
 
-        server = inspect(conn)
         spec = resources.indexes() / f"{app.name}.yaml"
         yield clock.start(f"plan {spec.name}")
-        plan = make_plan(conn, server, load([spec]))
+        plan = make_plan(conn, inspect(conn), load([spec]))
         yield clock.stop(plan)
 
         yield clock.start("apply the plan")
@@ -162,8 +161,8 @@ def _on(app: App, book: Book, conninfo: str) -> Generator[DemoEvent, None, Finis
         yield clock.stop()
     return Finished(
         app=app,
-        server_version=server.server_version,
         loaded=loaded,
+        plan=plan,
         result=result,
         comparisons=tuple(map(Comparison, before, after)),
         spec=spec,
@@ -176,12 +175,16 @@ def _create_database(server: EmbeddedServer, name: str) -> str:
     return make_conninfo(server.conninfo, dbname=name)
 
 
+@dataclass(slots=True)
 class _Clock:
     """Times one stage after another."""
 
+    what: str = ""
+    since: float = 0.0
+
     def start(self, what: str) -> StageStarted:
-        self._what, self._since = what, time.monotonic()
+        self.what, self.since = what, time.monotonic()
         return StageStarted(what)
 
     def stop(self, result: Loaded | Plan | Result | None = None) -> StageFinished:
-        return StageFinished(self._what, time.monotonic() - self._since, result)
+        return StageFinished(self.what, time.monotonic() - self.since, result)

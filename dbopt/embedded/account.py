@@ -67,7 +67,7 @@ def unprivileged() -> Account | None:
 
 
 def copy_binaries(bindir: Path, target: Path) -> Path:
-    """A copy of an installation that every account may run; its bindir.
+    """A copy of what a server needs, for every account to run; its bindir.
 
     The programs find their `lib` and `share` beside themselves; those of a wheel also need the folder of bundled
     libraries that is the package's sibling, PACKAGE.libs.
@@ -77,10 +77,17 @@ def copy_binaries(bindir: Path, target: Path) -> Path:
     libraries = prefix.parent.with_name(prefix.parent.name + ".libs")
     if libraries.is_dir():
         roots = [prefix.parent, libraries]
-    for root in roots:
-        shutil.copytree(
-            root, target / root.name, symlinks=True, ignore=shutil.ignore_patterns("include", "*.a", "__pycache__")
-        )
+
+    def needless(folder: str, names: list[str]) -> set[str]:
+        if Path(folder) == bindir:
+            return set(names) - {"initdb", "postgres"}
+        return {name for name in names if name in {"include", "__pycache__"} or name.endswith(".a")}
+
+    try:
+        for root in roots:
+            shutil.copytree(root, target / root.name, symlinks=True, ignore=needless)
+    except shutil.Error as exc:  # one entry for each file that failed; they tend to fail for one reason
+        raise OSError(exc.args[0][0][2]) from exc
     for folder, _, files in os.walk(target):
         os.chmod(folder, 0o755)
         for name in files:

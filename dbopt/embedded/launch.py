@@ -22,6 +22,7 @@ PORT = 5432  # only part of the socket's name: the server has no TCP port
 START_TIMEOUT_SECONDS = 60.0
 POLL_SECONDS = 0.02
 LOG_TAIL_LINES = 6
+HINT_FOLDER = "Choose a folder with more room, open to all and with a short name: export TMPDIR=/var/tmp"
 
 SETTINGS = {
     "listen_addresses": "",
@@ -73,7 +74,7 @@ def _initdb(bindir: Path, data: Path, log: Path, account: Account | None, superu
                 return
         if "invalid locale name" not in log.read_text(errors="replace"):
             break
-    raise Error("initdb failed", detail=_tail(log))
+    raise Error("initdb failed", detail=_tail(log), hint=HINT_FOLDER)
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Self
 from dbopt.embedded.account import Account, unprivileged
 from dbopt.embedded.binaries import Binaries, find_binaries
 from dbopt.embedded.guard import Guard
-from dbopt.embedded.launch import PORT, launch
+from dbopt.embedded.launch import HINT_FOLDER, PORT, launch
 from dbopt.errors import Error
 
 if TYPE_CHECKING:
@@ -67,7 +67,6 @@ class EmbeddedServer:
         self._kept = True
         if self._guard is not None:
             self._guard.dismiss()
-            self._guard = None
 
     def stop(self) -> None:
         """Fast shutdown (sessions are ended, their transactions rolled back); then the folder goes."""
@@ -90,34 +89,31 @@ def start(
     *,
     binaries: Binaries | None = None,
     settings: Mapping[str, str] | None = None,
-    keep: bool = False,
     superuser: str = "postgres",
 ) -> EmbeddedServer:
     """A new server, accepting connections. `settings` go over SETTINGS.
 
-    It ends with this process, however that ends; with `keep` it goes on until `find_kept(directory).stop()`, in this
-    process or any other. `directory` is where that looks; the server's own folder unless given.
+    It ends with this process, however that ends, unless `keep()` is called; then `find_kept(directory)` finds it
+    again, in this process or any other. `directory` is the server's own folder unless given.
     """
     binaries = binaries or find_binaries()
     account = unprivileged()
     if directory is not None and find_kept(directory) is not None:
         raise Error(f"a server is already running for {directory}", hint="Stop it first: dbopt demo --stop.")
     home = _make_home(account)
-    state_file = (directory or home) / STATE_FILE
+    state_file = (directory or home).absolute() / STATE_FILE
     guard = Guard(home, state_file)
     try:
         pid = launch(home, binaries, account, settings or {}, superuser)
         state_file.parent.mkdir(parents=True, exist_ok=True)
-        state_file.write_text(json.dumps({"directory": str(home), "pid": pid, "superuser": superuser}))
+        with state_file.open("x") as state:  # exclusively: two that start at once do not both get the place
+            json.dump({"directory": str(home), "pid": pid, "superuser": superuser}, state)
     except OSError as exc:
         guard.fire()
-        raise Error("could not start a private PostgreSQL", detail=str(exc)) from exc
+        raise Error("could not start a private PostgreSQL", detail=str(exc), hint=HINT_FOLDER) from exc
     except BaseException:
         guard.fire()
         raise
-    if keep:
-        guard.dismiss()
-        return EmbeddedServer(pid=pid, directory=home, superuser=superuser, state_file=state_file)
     server = EmbeddedServer(pid=pid, directory=home, superuser=superuser, state_file=state_file, guard=guard)
     atexit.register(server._stop_at_exit)
     return server
@@ -163,7 +159,7 @@ def _make_home(account: Account | None) -> Path:
             os.chown(home, -1, account.gid)
             home.chmod(0o710)
         return home
-    raise Error("no folder for a private PostgreSQL", detail="; ".join(refusals), hint="export TMPDIR=/var/tmp")
+    raise Error("no folder for a private PostgreSQL", detail="; ".join(refusals), hint=HINT_FOLDER)
 
 
 def _answers(home: Path) -> bool:

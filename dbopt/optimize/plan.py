@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from dbopt.optimize import canonical, check, decide, mark, refusals, twin, waits
+from dbopt.optimize import canonical, check, decide, guard, mark, refusals, serves, tenants, twin, waits
 from dbopt.optimize.canonical import Definition
 from dbopt.optimize.collect import NEW, Actual, collect, require_primary, working_names
 from dbopt.optimize.refusals import error
@@ -18,13 +18,13 @@ from dbopt.spec.model import Extras, State
 from dbopt.spec.unsupported import unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from dbopt.postgres.catalog import Index, Table
     from dbopt.postgres.connect import Connection
     from dbopt.postgres.server import Server
     from dbopt.spec.finding import Finding
-    from dbopt.spec.model import IndexSpec, SpecSet
+    from dbopt.spec.model import IndexSpec, SpecFile, SpecSet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +41,9 @@ def make_plan(conn: Connection, server: Server, specs: SpecSet, *, options: Plan
     Raises ServerUnfit on a standby, NotPermitted without the TEMPORARY right.
     """
     require_primary(conn, server)
-    actual = collect(conn, server, specs.indexes)
-    planner = _Planner(conn, server, specs, actual, options or PlanOptions())
+    entries, findings = tenants.expand(conn, server, specs.indexes)
+    actual = collect(conn, server, entries)
+    planner = _Planner(conn, server, specs.files, entries, actual, options or PlanOptions(), findings)
     return planner.plan()
 
 
@@ -69,10 +70,11 @@ class _RefusedError(Exception):
 class _Planner:
     conn: Connection
     server: Server
-    specs: SpecSet
+    files: Sequence[SpecFile]
+    entries: Sequence[IndexSpec]
     actual: Actual
     options: PlanOptions
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[Finding]
     steps: list[Step] = field(default_factory=list)
     unchanged: list[Item] = field(default_factory=list)
     refused: list[Item] = field(default_factory=list)
@@ -80,7 +82,7 @@ class _Planner:
     analyze: dict[int, str] = field(default_factory=dict)  # table oid -> reason
 
     def plan(self) -> Plan:
-        admitted = [(entry, table) for entry in self.specs.indexes if (table := self._admit(entry)) is not None]
+        admitted = [(entry, table) for entry in self.entries if (table := self._admit(entry)) is not None]
         wanted = self._ask([(entry, table) for entry, table in admitted if entry.state is State.PRESENT])
         for entry, table in sorted(admitted, key=lambda pair: (pair[0].priority, pair[1].relpages)):
             if entry.state is State.ABSENT:
@@ -95,7 +97,7 @@ class _Planner:
             findings=tuple(self.findings),
             unchanged=tuple(self.unchanged),
             refused=tuple(self.refused),
-            concerns=tuple(sorted({(entry.schema_name, entry.table.name) for entry in self.specs.indexes})),
+            concerns=tuple(sorted({(entry.schema_name, entry.table.name) for entry in self.entries})),
             state=self.actual.digest(),
         )
 
@@ -169,6 +171,7 @@ class _Planner:
         if self._same(entry, table, wanted, here):
             if here.lacks_statistics:
                 self.analyze.setdefault(table.oid, f"{here.index} holds expressions that were never analyzed")
+            self.findings += serves.disappointed(self.conn, self.server, entry)
             return decide.recomment(entry, table, here, adopt=self.options.adopt)
         what = canonical.difference(wanted, self.actual.definition(here))
         self._replaceable(entry, here, what)
@@ -252,16 +255,25 @@ class _Planner:
             message = f"{entry.name} is not marked as an index of dbopt's domain {entry.domain}"
             hint = "If it is yours to drop, say so with --prune-foreign."
             self._refuse(entry, error(entry, "foreign-index", message, hint=hint))
+        elif (objection := self._guarded(entry, index)) is not None:
+            message = f"the guard keeps {entry.name}: {objection}"
+            hint = "Wait, or take the guard out of the spec if you know better."
+            self._refuse(entry, error(entry, "guarded", message, at="guard", hint=hint))
         else:
             reason = entry.why or "the spec says that it shall be absent"
             self.leaving.add((index.schema, index.index))
             self.steps.append(decide.drop(table.schema, table.table, index.index, entry.domain, reason))
 
+    def _guarded(self, entry: IndexSpec, index: Index) -> str | None:
+        if entry.guard is None or entry.guard.unused_for is None or not index.indisvalid:
+            return None
+        return guard.objection(index, entry.guard.unused_for, guard.window(self.conn, self.server))
+
     # Beyond single entries
 
     def _prune(self) -> None:
         """`extras: prune`: indexes that carry a domain's mark and that its spec no longer names."""
-        domains = {file.domain for file in self.specs.files if file.defaults.extras is Extras.PRUNE}
+        domains = {file.domain for file in self.files if file.defaults.extras is Extras.PRUNE}
         named = self._named()
         for marked in self.actual.marked:
             owner = mark.read(marked.comment)[1]
@@ -289,7 +301,7 @@ class _Planner:
                 others = [pair for pair in forms.get(table.oid, []) if (table.schema, pair[0].index) not in named]
                 self.findings += check.redundant(entry, form, others, names)
         settled = named | frozenset(self.leaving)
-        self.findings += check.extra(self.specs.files, self.actual, settled)
+        self.findings += check.extra(self.files, self.actual, settled)
         self.findings += check.invalid(self.actual.tables, self.actual, settled)
 
     def _same(self, entry: IndexSpec, table: Table, wanted: Definition, index: Index) -> bool:
@@ -309,7 +321,7 @@ class _Planner:
         self.refused.append(_item(entry, ItemStatus.REFUSED, why.message))
 
     def _named(self) -> frozenset[tuple[str, str]]:
-        return frozenset((entry.schema_name, entry.name) for entry in self.specs.indexes)
+        return frozenset((entry.schema_name, entry.name) for entry in self.entries)
 
     def _note_analyze(self, table: Table, wanted: Definition) -> None:
         if wanted.has_expressions:

@@ -117,16 +117,34 @@ def _all_at_once(
     conn: Connection, server: Server, asked: Sequence[Asked], batch: list[_Twin]
 ) -> dict[int, Definition | Refusal]:
     try:
-        with conn.pipeline():
-            conn.execute("BEGIN READ WRITE")
-            for twin in batch:
-                conn.execute(_create_twin(twin.table, _used(asked, twin)))
-                for n in twin.asked:
-                    conn.execute(_create_index(asked[n], n))
+        problem = _pipelined(conn, asked, batch)
+        if problem is not None:
+            raise problem
         return dict(_read(conn, server))
     finally:
         if not conn.closed:
             conn.execute("ROLLBACK")
+
+
+def _pipelined(conn: Connection, asked: Sequence[Asked], batch: list[_Twin]) -> psycopg.Error | None:
+    """Send a batch without waiting for each answer; the first error. It is not raised through the pipeline, which would
+    log about the statements that it aborts.
+    """
+    problem: psycopg.Error | None = None
+    try:
+        with conn.pipeline() as pipeline:
+            try:
+                conn.execute("BEGIN READ WRITE")
+                for twin in batch:
+                    conn.execute(_create_twin(twin.table, _used(asked, twin)))
+                    for n in twin.asked:
+                        conn.execute(_create_index(asked[n], n))
+                pipeline.sync()
+            except psycopg.Error as exc:
+                problem = exc
+    except psycopg.Error as exc:
+        problem = problem or exc
+    return problem
 
 
 def _one_by_one(

@@ -123,6 +123,7 @@ class Index:
     comment: str | None
     size_bytes: int
     idx_scan: int
+    last_scan_seconds: float | None  # since the last scan; PostgreSQL 16+, None also when there was none
     build_pid: int | None  # a session building it right now
     statistics_targets: list[int | None]  # by column of the index; None: the default
     lacks_statistics: bool  # an expression index that was never analyzed, though its table was
@@ -193,12 +194,17 @@ _INDEX_TAIL = """
          ORDER BY n.nspname, c.relname
         """
 
+_LAST_SCAN = """
+               EXTRACT(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.pg_stat_get_lastscan(i.indexrelid))::float8
+                 AS last_scan_seconds,"""
+
 INDEXES = Query(
     "indexes",
     Index,
     {
-        (13,): _INDEX_HEAD + " false AS indnullsnotdistinct," + _INDEX_TAIL,
-        (15,): _INDEX_HEAD + " i.indnullsnotdistinct," + _INDEX_TAIL,
+        (13,): _INDEX_HEAD + " false AS indnullsnotdistinct, NULL::float8 AS last_scan_seconds," + _INDEX_TAIL,
+        (15,): _INDEX_HEAD + " i.indnullsnotdistinct, NULL::float8 AS last_scan_seconds," + _INDEX_TAIL,
+        (16,): _INDEX_HEAD + " i.indnullsnotdistinct," + _LAST_SCAN + _INDEX_TAIL,
     },
     {"oids": [1259]},
 )

@@ -7,6 +7,7 @@ we are. Times are in milliseconds as PostgreSQL's settings count them; 0 means n
 from __future__ import annotations
 
 import logging
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -109,52 +110,64 @@ class LoggingCursor(psycopg.Cursor[Any]):
 def describe(conninfo: str) -> str:
     """Where a conninfo leads, for people: `host:port/dbname`, with neither user nor password."""
     try:
-        parameters = pq_conninfo.conninfo_to_dict(conninfo)
+        given = pq_conninfo.conninfo_to_dict(conninfo)
     except psycopg.ProgrammingError:
         return "the server"
-    if "service" in parameters:
+    # What the string leaves out, libpq takes from the environment.
+    environment = {
+        name: os.environ.get(f"PG{name.upper()}") for name in ("service", "hostaddr", "host", "port", "user")
+    }
+    parameters = {**environment, "dbname": os.environ.get("PGDATABASE"), **given}
+    if parameters["service"] and "host" not in given:
         return f"service {parameters['service']}"
-    host = parameters.get("host") or parameters.get("hostaddr") or "local socket"
-    port = parameters.get("port")
-    name = parameters.get("dbname") or parameters.get("user") or ""
-    return f"{host}{f':{port}' if port else ''}/{name}"
+    host = parameters["host"] or parameters["hostaddr"] or "local socket"
+    port = parameters["port"]
+    name = parameters["dbname"] or parameters["user"] or ""
+    return f"{host}{f':{port}' if port else ''}{f'/{name}' if name else ''}"
 
 
 _HINT_DSN = (
     "Use -d with a name, key=value pairs or a URI: -d 'host=db1 dbname=app user=me', -d postgresql://me@db1/app."
 )
 
-# SQLSTATEs and libpq's words that tell why there is no session, and what to type about it.
+_HINT_PORT = "A port is a number from 1 to 65535: check -p, PGPORT and the connection string."
+
+# Words of the server and of libpq that tell why there is no session, and what to type about it. A failure to connect
+# carries no SQLSTATE; a server that speaks another language gets the general hint.
 _REASONS = (
-    ("28P01", "password authentication failed", "Check the user, then the password in ~/.pgpass or PGPASSWORD."),
-    ("fe_sendauth: no password supplied", None, "Put the password into ~/.pgpass, or set PGPASSWORD."),
-    ("28000", "no pg_hba.conf entry", "Ask for a line in pg_hba.conf that lets this user in from this host."),
-    ("3D000", "does not exist", "List the databases with psql -l, then name one with -d."),
-    ("53300", "too many clients", "All slots are taken: look at pg_stat_activity with a superuser's reserved slot."),
-    ("53300", "remaining connection slots", "All slots are taken: look at pg_stat_activity with a reserved slot."),
-    ("57P03", "starting up", "The server is starting up; try again in a moment."),
-    ("Connection refused", None, "Is the server running there? Check -h and -p, then the server's log."),
-    (
-        "No such file or directory",
-        None,
-        "No server listens on this socket. Name the host with -h, or start the server.",
-    ),
-    ("could not translate host name", None, "Check the host name given with -h, PGHOST or the DSN."),
-    ("timeout expired", None, "The host does not answer: check -h and -p, the network and the firewall."),
-    ("does not support SSL", None, "The server has no TLS: use sslmode=prefer, or turn TLS on there."),
+    ("password authentication failed", "Check the user, then the password in ~/.pgpass or PGPASSWORD."),
+    ("no password supplied", "Put the password into ~/.pgpass, or set PGPASSWORD."),
+    ("no pg_hba.conf entry", "Ask for a line in pg_hba.conf that lets this user in from this host."),
+    ('role "', "Name a role that exists with -U, PGUSER or in the connection string."),
+    ("does not exist", "List the databases with psql -l, then name one with -d."),
+    ("too many clients", "All slots are taken: end an idle session, or raise max_connections."),
+    ("too many connections for", "The role or database has no slot left: end an idle session, or raise its limit."),
+    ("remaining connection slots", "All slots are taken: end an idle session, or raise max_connections."),
+    ("starting up", "The server is starting up; try again in a moment."),
+    ("shutting down", "The server is shutting down; try again once it is back."),
+    ("Connection refused", "Is the server running there? Check -h and -p, then the server's log."),
+    ("No such file or directory", "No server listens on this socket. Name the host with -h, or start the server."),
+    ("Servname not supported", _HINT_PORT),
+    ("invalid port number", _HINT_PORT),
+    ('option "port"', _HINT_PORT),
+    ("translate host name", "Check the host name given with -h, PGHOST or the DSN."),
+    ("resolve host", "Check the host name given with -h, PGHOST or the DSN."),
+    ("timeout expired", "The host does not answer: check -h and -p, the network and the firewall."),
+    ("does not support SSL", "The server has no TLS: use sslmode=prefer, or turn TLS on there."),
+    ("certificate verify failed", "Name the authority's certificate with sslrootcert, or PGSSLROOTCERT."),
+    ("definition of service", "Name a service of ~/.pg_service.conf, or of the file that PGSERVICEFILE names."),
 )
 
 
 def _connection_failed(exc: psycopg.Error, conninfo: str) -> ConnectionFailed:
     """Which of the known reasons it is; libpq's own words as the detail, without secrets."""
-    words = _masked(str(exc).strip(), conninfo)
+    words = _masked(str(exc), conninfo).removeprefix("connection is bad:").removeprefix("connection failed:")
     hint = "Check the connection options: dbopt --show-config prints where each of them came from."
-    for key, also, reason in _REASONS:
-        if key == exc.sqlstate or key in words or (also is not None and also in words):
-            hint = reason
-            break
+    lines = [line.strip() for line in words.splitlines() if line.strip()]
     return ConnectionFailed(
-        f"could not connect to {describe(conninfo)}", detail=" / ".join(words.splitlines()), hint=hint
+        f"could not connect to {describe(conninfo)}",
+        detail="\n".join(lines) or None,
+        hint=next((reason for key, reason in _REASONS if key in words), hint),
     )
 
 

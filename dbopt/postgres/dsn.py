@@ -114,6 +114,9 @@ def _from_uri(text: str, source: str) -> Dsn:
         parameters |= _authority(authority, path + query, source)
     else:
         path = rest.removeprefix("/")  # jdbc:postgresql:dbname
+    if "@" in path:
+        # Of a password with an unencoded slash, the rest would be taken as the database's name, and shown as that.
+        raise ConfigError(f"could not read {source}", detail="a bare @ in the database's name", hint=_HINT_ENCODING)
     if path:
         parameters["dbname"] = _decode(path, source)
     pairs = [_pair(item, source) for item in query.split("&") if item]
@@ -138,9 +141,7 @@ def _authority(authority: str, rest: str, source: str) -> dict[str, str]:
             raise ConfigError(
                 f"could not read {source}",
                 detail="the host and port are not of the form HOST:PORT",
-                hint=_HINT_ENCODING
-                if stray or at
-                else "A port is a number from 1 to 65535; an IPv6 address stands in [].",
+                hint=_HINT_ENCODING if stray else "A port is a number from 1 to 65535; an IPv6 address stands in [].",
             )
         names.append(_decode(match["host"].strip("[]"), source))
         ports.append(match["port"] or "")
@@ -163,7 +164,9 @@ def _decode(text: str, source: str) -> str:
     try:
         decoded = unquote(text, errors="strict")
     except UnicodeDecodeError:
-        raise ConfigError(f"could not read {source}", detail="percent-encoded text is not UTF-8") from None
+        raise ConfigError(
+            f"could not read {source}", detail="percent-encoded text is not UTF-8", hint=_HINT_ENCODING
+        ) from None
     if "\x00" in decoded:
         raise ConfigError(f"a NUL character in {source}", hint=_HINT)
     return decoded

@@ -16,7 +16,6 @@ from dbopt.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from rich.text import Text
 
@@ -31,10 +30,7 @@ _OUTCOME_STYLES = {
 }
 
 
-def _local(time: datetime) -> str:
-    """To the second, in the reader's own zone."""
-    return time.astimezone().isoformat(sep=" ", timespec="seconds")
-
+_COUNTS = ("applied", "failed", "refused", "unchanged")
 
 _SECONDS = Column(name="seconds", title="time", show=format_duration, align="right")
 _OUTCOME = Column(name="outcome", style=lambda outcome: _OUTCOME_STYLES[outcome])
@@ -42,10 +38,9 @@ _OUTCOME = Column(name="outcome", style=lambda outcome: _OUTCOME_STYLES[outcome]
 # People see what tells runs apart; programs get every field of a RunRecord under its name.
 _RUN_FOR_PEOPLE = [
     Column(name="id", title="run", align="right"),
-    Column(name="started_at", title="started", show=_local),
+    Column(name="started_at", title="started", show=lambda time: f"{time.astimezone():%Y-%m-%d %H:%M}"),
     Column(name="target_name", title="target"),
-    Column(name="role"),
-    *(Column(name=name, align="right") for name in ("applied", "failed", "refused", "unchanged")),
+    Column(name="counts", title="indexes"),
     _SECONDS,
     _OUTCOME,
 ]
@@ -53,8 +48,8 @@ _RUN_FOR_PROGRAMS = [
     Column(name=name)
     for name in (
         *("id", "started_at", "finished_at", "seconds", "outcome", "command", "target_name", "dbname", "server"),
-        *("server_version", "os_user", "role", "planned", "applied", "failed", "refused", "unchanged", "interrupted"),
-        *("spec_digest", "plan_state", "dbopt_version"),
+        *("server_version", "os_user", "role", "planned", *_COUNTS, "interrupted", "spec_digest", "plan_state"),
+        "dbopt_version",
     )
 ]
 _STEP_FOR_PEOPLE = [
@@ -77,7 +72,8 @@ _STEP_FOR_PROGRAMS = [
 
 def write_runs(output: Output, runs: Sequence[RunRecord]) -> None:
     columns = _RUN_FOR_PEOPLE if output.format is Format.TABLE else _RUN_FOR_PROGRAMS
-    write_records(output, "history", "runs", columns, [_row(columns, _fields(run)) for run in runs])
+    rows = [_row(columns, {**_fields(run), "counts": _counts(run)}) for run in runs]
+    write_records(output, "history", "runs", columns, rows)
 
 
 def write_run(output: Output, run: RunRecord, steps: Sequence[StepRecord]) -> None:
@@ -101,6 +97,10 @@ def _fields(run: RunRecord) -> dict[str, Any]:
     return {column.name: getattr(run, column.name) for column in _RUN_FOR_PROGRAMS}
 
 
+def _counts(run: RunRecord) -> str:
+    return ", ".join(f"{count} {name}" for name in _COUNTS if (count := getattr(run, name)))
+
+
 def _step_fields(step: StepRecord, *, as_list: bool) -> dict[str, Any]:
     return {
         "number": step.number,
@@ -121,10 +121,11 @@ def _step_fields(step: StepRecord, *, as_list: bool) -> dict[str, Any]:
 
 def _heading(run: RunRecord) -> str:
     took = "" if run.seconds is None else f" in {format_duration(run.seconds)}"
+    started = run.started_at.astimezone().isoformat(sep=" ", timespec="seconds")
     return (
         f"run {run.id}: {run.command} on {visible(run.target_name)}"
         f" ({visible(run.dbname)}, PostgreSQL {visible(run.server_version)}), {run.outcome}{took}\n"
-        f"started {_local(run.started_at)} by {visible(run.os_user)} as {visible(run.role)}"
+        f"started {started} by {visible(run.os_user)} as {visible(run.role)}"
         f" with dbopt {run.dbopt_version}\n\n"
     )
 

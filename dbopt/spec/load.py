@@ -165,4 +165,6 @@ def _move_schema(data: dict[str, Any], default: str, shaped: Shaped) -> None:
         message = f"`schema` and `table.schema` differ: {given} and {table['schema']}"
         place = shaped.lines["schema"], shaped.columns["schema"]
         shaped.problems.append(Problem("invalid-value", message, *place, "Leave one of them out."))
+    if given is not None and "schema" not in table:
+        shaped.lines["table.schema"], shaped.columns["table.schema"] = shaped.lines["schema"], shaped.columns["schema"]
     table.setdefault("schema", given if given is not None else default)

@@ -12,13 +12,6 @@ def unsupported(entry: IndexSpec) -> list[tuple[str, str]]:
         found.append(("partitions", "indexes of partition trees are not yet supported"))
     if entry.budget is not None:
         found.append(("budget", "`budget` is not yet supported"))
-    for n, serve in enumerate(entry.serves):
-        if serve.expect is not None:
-            found.append((f"serves.{n}.expect", "`expect` is not yet supported"))
-    if entry.guard is not None:
-        found.append(("guard", "`guard` is not yet supported"))
-    if entry.table.schema_is_pattern or entry.table.except_:
-        found.append(("table", "patterns in `schema`, and `except`, are not yet supported"))
     return found
 
 

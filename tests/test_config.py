@@ -1,0 +1,311 @@
+"""Who wins, value by value; and what a configuration file may say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dbopt import config
+from dbopt.config import Flags, Setting
+from dbopt.errors import ConfigError, Error, UsageError
+from dbopt.optimize.apply import WAIT_SECONDS
+from dbopt.postgres.connect import STATEMENT_TIMEOUT_MS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dbopt.config import Settings, Target
+
+SECRET = "s3cr3t-Pa55"
+
+
+def write(text: str, name: str = "dbopt.yaml") -> Path:
+    path = Path.cwd() / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def settings(env: Mapping[str, str] | None = None, **flags: object) -> Settings:
+    return config.read(Flags(**flags), env or {}, Path.cwd()).settings()  # type: ignore[arg-type]
+
+
+def targets(env: Mapping[str, str] | None = None, **flags: object) -> tuple[Target, ...]:
+    return config.read(Flags(**flags), env or {}, Path.cwd()).targets()  # type: ignore[arg-type]
+
+
+def target(env: Mapping[str, str] | None = None, **flags: object) -> Target:
+    [one] = targets(env, **flags)
+    return one
+
+
+def values(one: Target) -> dict[str, tuple[str, str]]:
+    return {key: (setting.value, setting.origin) for key, setting in one.parameters.items()}
+
+
+def refusal(env: Mapping[str, str] | None = None, **flags: object) -> Error:
+    with pytest.raises(Error) as caught:
+        settings(env, **flags)
+        targets(env, **flags)
+    return caught.value
+
+
+# Who wins
+
+
+def test_defaults() -> None:
+    found = settings()
+    assert found.specs == Setting((Path("indexes"),), "default")
+    assert found.store == Setting(None, "default")
+    assert found.wait_seconds == Setting(WAIT_SECONDS, "default")
+    assert target().statement_timeout_ms == Setting(STATEMENT_TIMEOUT_MS, "default")
+    assert target().parameters == {}
+
+
+def test_flag_over_variable_over_file_over_users_file() -> None:
+    write("optimize: {wait: 1m}\n", "home/dbopt/config.yaml")
+    env = {"XDG_CONFIG_HOME": str(Path.cwd() / "home")}
+    assert settings(env).wait_seconds == Setting(60.0, f"{Path.cwd()}/home/dbopt/config.yaml:1")
+    write("optimize:\n  wait: 2m\n")
+    assert settings(env).wait_seconds == Setting(120.0, "dbopt.yaml:2")
+    env["DBOPT_WAIT"] = "3m"
+    assert settings(env).wait_seconds == Setting(180.0, "DBOPT_WAIT")
+    assert settings(env, wait="4m").wait_seconds == Setting(240.0, "--wait")
+
+
+def test_config_file_named_instead_of_both() -> None:
+    write("optimize: {wait: 2m}\n")
+    other = write("specs: elsewhere\n", "other/settings.yaml")
+    found = settings(config=other)
+    assert found.wait_seconds.origin == "default"
+    assert found.specs == Setting((Path("other/elsewhere"),), f"{other}:1")
+    assert settings({"DBOPT_CONFIG": str(other)}).specs.value == (Path("other/elsewhere"),)
+    assert refusal(config=Path("missing.yaml")).detail == "no such file"
+
+
+def test_dsn_variables_in_their_order_with_flags_beside() -> None:
+    env = {"PGHOST": "h0", "DATABASE_URL": "postgres://me:pw@h1:1/app"}
+    assert values(target(env))["host"] == ("h1", "DATABASE_URL")
+    env["DBOPT_DSN"] = "host=h2 user=me password=pw dbname=app"
+    assert values(target(env))["host"] == ("h2", "DBOPT_DSN")
+    mixed = values(target(env, dbname="other", port="7"))
+    assert mixed["dbname"] == ("other", "-d")
+    assert mixed["port"] == ("7", "-p")
+    assert mixed["host"] == ("h2", "DBOPT_DSN")
+    assert values(target(env, dbname="host=h3 port=3", port="7")) == {"host": ("h3", "-d"), "port": ("3", "-d")}
+
+
+def test_a_password_goes_to_nobody_else() -> None:
+    env = {"DATABASE_URL": f"postgres://me:{SECRET}@h1/app"}
+    assert values(target(env, host="h2")) == {"host": ("h2", "-h")}
+    assert "password" not in values(target(env, username="you"))
+    assert values(target(env, username="me"))["password"] == (SECRET, "DATABASE_URL")
+
+
+TARGETS = """\
+targets:
+  main: {dsn: "postgres://dbopt@db1/app"}
+  reports:
+    dsn: host=db2 dbname=app
+    replicas_of: main
+"""
+
+
+def test_targets_of_the_file() -> None:
+    write(TARGETS)
+    assert [one.name for one in targets(targets=("reports", "main", "reports"))] == ["reports", "main"]
+    assert values(target(targets=("reports",)))["host"] == ("db2", "dbopt.yaml:4")
+    assert [one.name for one in targets(all_targets=True)] == ["main"]  # a replica has its primary's indexes
+    assert config.read(Flags(), {}, Path.cwd()).targets(any_number=True)[1].name == "reports"
+
+
+def test_environment_before_a_target_that_nobody_named() -> None:
+    write('targets: {main: {dsn: "host=db1"}}\n')
+    assert target().name == "main"
+    assert target({"PGUSER": "me"}).name == "main"
+    assert target({"PGHOST": "h0"}).name is None
+    assert target({"DATABASE_URL": "postgres://h1"}).name is None
+    assert target({"DATABASE_URL": "postgres://h1"}, targets=("main",)).name == "main"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message", "hint"),
+    [
+        ({}, "the configuration has several targets", "Name one with -t, or all with --all-targets."),
+        ({"targets": ("mian",)}, 'unknown target "mian"', "Did you mean main?"),
+        ({"targets": ("main",), "host": "h"}, "a target already says where it leads", "Use either -t or"),
+        ({"wait": "5"}, "invalid value for --wait", None),
+        ({"port": "abc"}, "invalid value for -p", "A port is a number from 1 to 65535."),
+        ({"port": "0"}, "invalid value for -p", "A port is a number from 1 to 65535."),
+    ],
+)
+def test_flags_that_make_no_sense(flags: dict[str, object], message: str, hint: str | None) -> None:
+    write(TARGETS)
+    error = refusal(**flags)
+    assert isinstance(error, UsageError)
+    assert error.message == message
+    assert hint is None or (error.hint or "").startswith(hint)
+
+
+def test_target_without_targets() -> None:
+    assert refusal(targets=("main",)).message == "the configuration has no targets"
+
+
+# The guide's variables
+
+
+def test_guide_variables_fill_what_the_string_leaves_open() -> None:
+    env = {"DB_CONNECTION_TIMEOUT": "2500", "DB_QUERY_TIMEOUT": "20000", "DATABASE_URL": "postgres://h1"}
+    assert values(target(env))["connect_timeout"] == ("3", "DB_CONNECTION_TIMEOUT")
+    assert target(env).statement_timeout_ms == Setting(20_000, "DB_QUERY_TIMEOUT")
+    env["DB_STATEMENT_TIMEOUT"] = "10000"
+    assert target(env).statement_timeout_ms == Setting(10_000, "DB_STATEMENT_TIMEOUT")
+    env["DATABASE_URL"] = "postgres://h1?connect_timeout=5&statement_timeout=700"
+    assert values(target(env))["connect_timeout"] == ("5", "DATABASE_URL")
+    assert target(env).statement_timeout_ms == Setting(700, "DATABASE_URL")
+
+
+@pytest.mark.parametrize(
+    ("reject", "given", "mode"),
+    [
+        ("true", "require", "verify-full"),
+        ("true", "prefer", "prefer"),
+        ("true", "disable", "disable"),
+        ("false", "verify-full", "require"),
+        ("false", "require", "require"),
+    ],
+)
+def test_reject_unauthorized_is_about_the_certificate(reject: str, given: str, mode: str) -> None:
+    env = {"DB_SSL_REJECT_UNAUTHORIZED": reject, "DATABASE_URL": f"postgres://h1?sslmode={given}"}
+    found = target(env)
+    assert found.parameters["sslmode"].value == mode
+    assert ("sslrootcert" in found.parameters) == (mode == "verify-full" and given == "require")
+
+
+def test_pool_variables_are_checked_and_shown_as_not_used() -> None:
+    env = {"DB_MAX_CONNECTIONS": "30", "SLOW_QUERY_THRESHOLD": "500"}
+    shown = {name: (value, origin) for name, value, origin in config.rows(settings(env), ())}
+    assert shown["DB_MAX_CONNECTIONS"] == (
+        30,
+        "environment; not used by dbopt's commands: it is for the application's pool",
+    )
+    assert "not used" in shown["SLOW_QUERY_THRESHOLD"][1]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "hint"),
+    [
+        ("DB_MAX_CONNECTIONS", "many", "Use a number of connections, such as 10."),
+        ("DB_STATEMENT_TIMEOUT", "30s", "Use a whole number of milliseconds, such as 30000."),
+        ("DB_ACQUIRE_TIMEOUT", "-1", "Use a whole number of milliseconds, such as 30000."),
+        ("DB_IDLE_TIMEOUT", "99999999999", "Use a whole number of milliseconds, such as 30000."),
+        ("DB_SSL_REJECT_UNAUTHORIZED", "maybe", "Use true or false."),
+    ],
+)
+def test_a_bad_variable_is_named_with_its_unit(name: str, value: str, hint: str) -> None:
+    error = refusal({name: value})
+    assert (error.message, error.hint) == (f"invalid value for {name}", hint)
+
+
+def test_a_misspelled_variable_is_a_warning() -> None:
+    assert settings({"DBOPT_WIAT": "5m"}).warnings == ("unknown variable DBOPT_WIAT; did you mean DBOPT_WAIT?",)
+
+
+# The file
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("sepcs: x\n", 'dbopt.yaml:1:1: unknown key "sepcs"', "Did you mean specs?"),
+        ("optimize:\n  wiat: 5m\n", 'dbopt.yaml:2:3: unknown key "wiat"', "Did you mean wait?"),
+        ("targets:\n  a: {dns: x}\n", 'dbopt.yaml:2:7: unknown key "dns"', "Did you mean dsn?"),
+        ("targets:\n  a: {replicas_of: x}\n", "dbopt.yaml:2:6: targets.a.dsn is missing", None),
+        ("targets:\n  a: {dsn: x, replicas_of: b}\n", 'dbopt.yaml:2:28: replicas_of names no other target: "b"', None),
+        ("optimize: {jobs: 2}\n", "dbopt.yaml:1:12: optimize.jobs is not yet supported", "Take it out: "),
+        ("health: {fail_on: warning}\n", "dbopt.yaml:1:1: health is not yet supported", "Take it out: "),
+        ("slow_queries: {threshold: 1s}\n", "dbopt.yaml:1:1: slow_queries is not yet supported", "Take it out: "),
+        ("optimize: {wait: 300}\n", "dbopt.yaml:1:18: optimize.wait: expected a duration", None),
+        ("specs: [a, b]\n", "dbopt.yaml:1:8: specs is one value, not a list or mapping", None),
+        ("targets: main\n", "dbopt.yaml:1:10: targets is a mapping of keys to values", None),
+        ("- specs\n", "dbopt.yaml:1:1: a configuration is a mapping of keys to values", None),
+        ("specs: ${NOT_THERE}/x\n", "dbopt.yaml:1:8: the environment variable NOT_THERE is not set", "Set it: "),
+        ("specs: a\nspecs: b\n", "dbopt.yaml:2:1: the key `specs` is given twice", None),
+        ("specs: 'a\n", "dbopt.yaml:1:8: ", None),
+        ("specs: &x [*x]\n", "dbopt.yaml:1:12: the anchor &x contains itself", None),
+    ],
+)
+def test_mistakes_have_a_place(text: str, message: str, hint: str | None) -> None:
+    write(text)
+    error = refusal()
+    assert isinstance(error, ConfigError)
+    assert error.message.startswith(message)
+    assert hint is None or (error.hint or "").startswith(hint)
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "targets:\noptimize:\nstore: ~\n"])
+def test_a_file_may_say_nothing(text: str) -> None:
+    write(text)
+    assert settings().store == Setting(None, "default")
+
+
+def test_password_is_no_key() -> None:
+    write(f"targets:\n  main:\n    dsn: host=db1\n    password: {SECRET}\n")
+    error = refusal()
+    assert error.message == "dbopt.yaml:4:5: password is not a key"
+    assert "~/.pgpass" in (error.hint or "")
+    assert SECRET not in f"{error.message}{error.detail}{error.hint}"
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgres://dbopt:${PW}@db1/app",
+        "host=db1 user=dbopt dbname=app password=${PW}",
+        "${WHOLE}",
+        "host=db1 password='${PW}'",
+    ],
+)
+def test_a_variable_in_a_dsn_is_data(dsn: str) -> None:
+    write(f'targets: {{main: {{dsn: "{dsn}"}}}}\n')
+    password = "a b'@/:?#%\\ host=evil"
+    env = {"PW": password, "WHOLE": "host=db1 password='a b\\'@/:?#%\\\\ host=evil'"}
+    found = target(env, targets=("main",))
+    assert found.parameters["password"].value == password
+    assert found.parameters["host"].value == "db1"
+
+
+def test_a_file_that_cannot_be_read() -> None:
+    Path("dbopt.yaml").mkdir()
+    assert refusal().detail == "it is not a regular file"
+
+
+def test_a_file_that_is_not_utf8() -> None:
+    Path("dbopt.yaml").write_bytes(b"specs: \xff\n")
+    assert refusal().detail == "it is not UTF-8"
+
+
+def test_a_file_that_is_too_large() -> None:
+    write("#" * (2 * 1024 * 1024))
+    assert refusal().detail == "it is larger than 1MB"
+
+
+# What is shown
+
+
+def test_no_secret_is_shown() -> None:
+    write(
+        f'store: postgresql+psycopg://me:{SECRET}@db1/store\ntargets: {{main: {{dsn: "postgres://me:{SECRET}@db1/app"}}}}\n'
+    )
+    found = config.read(Flags(), {"PGPASSWORD": SECRET}, Path.cwd())
+    shown = list(config.rows(found.settings(), found.targets()))
+    assert SECRET not in repr(shown)
+    assert ("targets.main.password", "********", "dbopt.yaml:2") in shown
+    assert found.settings().secrets(found.targets()) == {SECRET}
+
+
+def test_a_password_that_is_also_a_name_hides_no_name() -> None:
+    found = config.read(Flags(dbname="postgres://app:app@db1/app"), {}, Path.cwd())
+    assert found.settings().secrets(found.targets()) == frozenset()
