@@ -56,7 +56,7 @@ def parse_one(sql: str) -> Node:
     except UnicodeEncodeError as exc:
         raise GrammarError("not a text that PostgreSQL could store", exc.start) from exc
     except postgast.PgQueryError as exc:
-        raise GrammarError(exc.message, _characters(sql, exc.cursorpos - 1) if exc.cursorpos else None) from exc
+        raise GrammarError(exc.message, exc.cursorpos - 1 if exc.cursorpos else None) from exc
     if len(statements) != 1:
         raise GrammarError("expected one statement, found " + (str(len(statements)) if statements else "none"))
     return statements[0].stmt
@@ -152,8 +152,3 @@ def has_whole_row(node: Node) -> bool:
     from postgast.pg_query_pb2 import A_Star
 
     return any(True for _ in postgast.find_nodes(node, A_Star))
-
-
-def _characters(text: str, byte_offset: int) -> int:
-    """PostgreSQL counts bytes, people count characters."""
-    return len(text.encode()[:byte_offset].decode(errors="ignore"))

@@ -9,9 +9,18 @@ from dbopt import units
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("0", 0), ("1", 1), ("8192B", 8192), ("64kB", 65536), ("64 KB", 65536), ("1.5MB", 1572864), (" 4GB ", 4 * 1024**3),
-     ("2tb", 2 * 1024**4), (4096, 4096)],
-)  # fmt: skip
+    [
+        ("0", 0),
+        ("1", 1),
+        ("8192B", 8192),
+        ("64kB", 65536),
+        ("64 KB", 65536),
+        ("1.5MB", 1572864),
+        (" 4GB ", 4 * 1024**3),
+        ("2tb", 2 * 1024**4),
+        (4096, 4096),
+    ],
+)
 def test_parse_bytes(text, expected):
     assert units.parse_bytes(text) == expected
 
@@ -26,9 +35,20 @@ def test_no_bytes(text):
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("500ms", 0.5), ("30s", 30.0), ("30 sec", 30.0), ("5min", 300.0), ("5m", 300.0), ("2h", 7200.0), ("60d", 5184000.0),
-     ("1w", 604800.0), ("250us", 0.00025), ("1.5h", 5400.0), ("0s", 0.0)],
-)  # fmt: skip
+    [
+        ("500ms", 0.5),
+        ("30s", 30.0),
+        ("30 sec", 30.0),
+        ("5min", 300.0),
+        ("5m", 300.0),
+        ("2h", 7200.0),
+        ("60d", 5184000.0),
+        ("1w", 604800.0),
+        ("250us", 0.00025),
+        ("1.5h", 5400.0),
+        ("0s", 0.0),
+    ],
+)
 def test_parse_duration(text, expected):
     assert units.parse_duration(text) == pytest.approx(expected)
 
@@ -41,8 +61,15 @@ def test_no_duration(text):
 
 @pytest.mark.parametrize(
     ("size", "expected"),
-    [(0, "0B"), (8192, "8192B"), (65536, "64kB"), (1.5 * 1024**2, "1.5MB"), (12 * 1024**3, "12GB"), (2048 * 1024**4, "2048TB")],
-)  # fmt: skip
+    [
+        (0, "0B"),
+        (8192, "8192B"),
+        (65536, "64kB"),
+        (1.5 * 1024**2, "1.5MB"),
+        (12 * 1024**3, "12GB"),
+        (2048 * 1024**4, "2048TB"),
+    ],
+)
 def test_format_bytes(size, expected):
     assert units.format_bytes(size) == expected
 
@@ -55,11 +82,21 @@ def test_bytes_there_and_back(size):
 @pytest.mark.parametrize(
     ("seconds", "expected"),
     [
-        (0, "0.00 ms"), (0.0004, "0.40 ms"), (0.0123, "12.3 ms"), (0.0995, "100 ms"), (0.9994, "999 ms"), (0.9996, "1.0 s"),
-        (3.44, "3.4 s"), (59.94, "59.9 s"), (59.96, "1 min 00 s"), (125, "2 min 05 s"), (3599.6, "1 h 00 min"),
-        (11220, "3 h 07 min"), (12 * 86400 + 4 * 3600, "12 d 4 h"),
+        (0, "0.00 ms"),
+        (0.0004, "0.40 ms"),
+        (0.0123, "12.3 ms"),
+        (0.0995, "100 ms"),
+        (0.9994, "999 ms"),
+        (0.9996, "1.0 s"),
+        (3.44, "3.4 s"),
+        (59.94, "59.9 s"),
+        (59.96, "1 min 00 s"),
+        (125, "2 min 05 s"),
+        (3599.6, "1 h 00 min"),
+        (11220, "3 h 07 min"),
+        (12 * 86400 + 4 * 3600, "12 d 4 h"),
     ],
-)  # fmt: skip
+)
 def test_format_duration(seconds, expected):
     assert units.format_duration(seconds) == expected
 

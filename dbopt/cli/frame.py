@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from dbopt.cli.options import Shared
+from dbopt.cli.options import CONNECTION, Shared
 from dbopt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -92,20 +92,33 @@ class Commands(TyperGroup):
 
 
 def write_parameters(command: Any, ctx: Any, formatter: Any) -> None:
-    """Arguments, then options by their section; a command's own section comes first."""
-    sections: dict[str, list[tuple[str, str]]] = {}
-    for parameter in command.get_params(ctx):
-        record = parameter.get_help_record(ctx)
-        if record is not None:
-            default = "Arguments" if parameter.param_type_name == "argument" else "Options"
-            sections.setdefault(getattr(parameter, "rich_help_panel", None) or default, []).append(record)
-    for title, records in sections.items():
+    for title, records in sections(command, ctx).items():
         with formatter.section(title):
             formatter.write_dl(records, col_max=26)
 
 
-def command(name: str, *, examples: tuple[str, ...], exits: Mapping[int, str]) -> Callable[[Callable[..., int]], Any]:
-    """The command object of a function whose first parameter is the Session and whose result is the exit code."""
+def sections(command: Any, ctx: Any) -> dict[str, list[tuple[str, str]]]:
+    """Arguments, then options by their section: (how it is typed, what it does)."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for parameter in command.get_params(ctx):
+        record = parameter.get_help_record(ctx)
+        if record is None:
+            continue
+        if parameter.param_type_name == "argument":
+            # As in the line of usage: the record would name a Python type.
+            found.setdefault("Arguments", []).append((" ".join(parameter.get_usage_pieces(ctx)), record[1]))
+        else:
+            found.setdefault(getattr(parameter, "rich_help_panel", None) or "Options", []).append(record)
+    return found
+
+
+def command(
+    name: str, *, examples: tuple[str, ...], exits: Mapping[int, str], database: bool = True
+) -> Callable[[Callable[..., int]], Any]:
+    """The command object of a function whose first parameter is the Session and whose result is the exit code.
+
+    `database` False: it connects to none, and to say which one is an error rather than of no effect.
+    """
 
     def decorate(function: Callable[..., int]) -> Any:
         def run(context: typer.Context, **values: Any) -> int:
@@ -113,8 +126,14 @@ def command(name: str, *, examples: tuple[str, ...], exits: Mapping[int, str]) -
 
             messages: Messages
             messages, before = context.obj
-            session = Session(name, shared_of(values).over(before), messages)
-            if session.shared.show_config:
+            shared = shared_of(values).over(before)
+            # The two options of commands that are settings too.
+            session = Session(name, shared, messages, specs=values.get("specs"), wait=values.get("wait"))
+            if shared.names_database and not database:
+                raise UsageError(
+                    f"{name} connects to no database", hint="Leave -h, -p, -U, -d, -t and --all-targets out."
+                )
+            if shared.show_config:
                 return session.print_config()
             return function(session, **values)
 
@@ -127,9 +146,18 @@ def command(name: str, *, examples: tuple[str, ...], exits: Mapping[int, str]) -
         holder.command(name, cls=Command, help=f"{COMMANDS[name]}\n\n{paragraph}")(run)
         made = typer.main.get_command(holder)
         made.examples, made.exits = examples, {**exits, **COMMON_EXITS}  # type: ignore[attr-defined]
+        if not database:
+            hide(made, CONNECTION)
         return made
 
     return decorate
+
+
+def hide(command: Any, section: str) -> None:
+    """Leaves a section of options out of the help; given, they are still read."""
+    for parameter in command.params:
+        if getattr(parameter, "rich_help_panel", None) == section:
+            parameter.hidden = True
 
 
 def with_shared(function: Callable[..., int], **own: tuple[Any, Any]) -> Callable[..., int]:

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write; it is made if need be.")]
 
 
-@command("init", examples=("dbopt init", "dbopt init services/billing"), exits={0: "the files are written"})
+@command(
+    "init",
+    examples=("dbopt init", "dbopt init services/billing"),
+    exits={0: "the files are written"},
+    database=False,
+)
 def init(session: Session, folder: Folder = Path()) -> int:
     """Writes dbopt.yaml, indexes/ with a first spec, and the schema by which editors check and complete specs. Files
     that exist are never overwritten. The paths written are printed, one a line.

@@ -8,7 +8,7 @@ import typer
 
 from dbopt.cli.frame import command
 from dbopt.cli.options import SpecArgument
-from dbopt.errors import EXIT_ATTENTION, EXIT_DONE
+from dbopt.errors import EXIT_ATTENTION, EXIT_DONE, UsageError
 
 if TYPE_CHECKING:
     from dbopt.cli.session import Session
@@ -31,7 +31,8 @@ def lint(session: Session, specs: SpecArgument = None, online: Online = False) -
     from dbopt.spec.lint import lint as lint_specs
     from dbopt.spec.load import load_collecting
 
-    session.take(specs=specs)
+    if session.shared.names_database and not online:
+        raise UsageError("lint asks no database unless told to", hint="Add --online, or leave the database out.")
     loaded, findings = load_collecting(session.settings.specs.value)
     findings += lint_specs(loaded)
     if online:

@@ -48,7 +48,6 @@ def optimize(
     from dbopt.optimize.plan import PlanOptions
     from dbopt.spec.model import SpecSet
 
-    session.take(specs=specs, wait=wait)
     if plan_file is not None and (specs or prune_foreign or adopt):
         raise UsageError("--plan runs just that plan", hint="Leave SPEC, --prune-foreign and --adopt out.")
     again = plans.flags(prune_foreign=prune_foreign, adopt=adopt, plan_file=plan_file, wait=wait)

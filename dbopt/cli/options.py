@@ -112,6 +112,10 @@ class Shared:
     ] = 0
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.", rich_help_panel=SETTINGS)] = False
 
+    @property
+    def names_database(self) -> bool:
+        return any((self.host, self.port, self.username, self.dbname, self.target, self.all_targets))
+
     def over(self, before: Shared) -> Shared:
         """These options, and where one was not given, the one that stood before the command's name."""
         given: dict[str, Any] = {

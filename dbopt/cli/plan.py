@@ -39,7 +39,6 @@ def plan(
     from dbopt.cli import plans
     from dbopt.optimize.plan import PlanOptions
 
-    session.take(specs=specs)
     if out is not None and len(session.targets) > 1:
         raise UsageError("--out holds the plan of one target", hint="Name one with -t.")
     loaded = plans.load_specs(session)

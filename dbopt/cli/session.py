@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dbopt.cli.messages import Messages
     from dbopt.cli.options import Shared
     from dbopt.config import Configuration, Settings, Target
-    from dbopt.optimize.worker import Connect
+    from dbopt.optimize.sessions import Connect
     from dbopt.postgres.connect import Connection
     from dbopt.postgres.server import Server
 
@@ -27,21 +27,25 @@ if TYPE_CHECKING:
 class Session:
     """One call of one command. Settings are read when they are first asked for."""
 
-    def __init__(self, command: str, shared: Shared, messages: Messages) -> None:
+    def __init__(
+        self,
+        command: str,
+        shared: Shared,
+        messages: Messages,
+        *,
+        specs: Sequence[Path] | None = None,
+        wait: str | None = None,
+    ) -> None:
         self.command = command
         self.shared = shared
         self.messages = messages
         self.role = ""  # ours on the server, once there was a session
-        self._specs: tuple[Path, ...] = ()
-        self._wait: str | None = None
+        self._specs = tuple(specs or ())
+        self._wait = wait
         if shared.verbose and shared.quiet:
             raise UsageError("-v and -q contradict each other", hint="Use one of them.")
         messages.set_verbosity(-1 if shared.quiet else shared.verbose)
         self.output = messages.detect(shared.format, color=not shared.no_color, quiet=shared.quiet)
-
-    def take(self, *, specs: Sequence[Path] | None = None, wait: str | None = None) -> None:
-        """The command's own options that are settings too; before the settings are asked for."""
-        self._specs, self._wait = tuple(specs or ()), wait
 
     @cached_property
     def _configuration(self) -> Configuration:

@@ -181,8 +181,8 @@ class _Reader:
                     nodes += items
 
     def refuse_invalid(self, exc: ValidationError, root: yaml_tree.Mapping) -> NoReturn:
-        """The first of pydantic's complaints, in our words and at its place."""
-        error = exc.errors(include_url=False)[0]
+        """The first of pydantic's complaints in our words: a misspelled key before the key that is missing for it."""
+        error = min(exc.errors(include_url=False), key=lambda error: error["type"] != "extra_forbidden")
         path = tuple(str(part) for part in error["loc"])
         key, around = path[-1], _find(root, path[:-1])
         match error["type"]:

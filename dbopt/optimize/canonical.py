@@ -4,29 +4,39 @@ Text is never compared with text that somebody wrote. A definition asked for is 
 table (twin.py), read back from the catalogs like any other index, and the two catalog forms are compared: method,
 columns, operator classes, collations, sort options, storage parameters as a set.
 
-Expressions and predicates are compared as PostgreSQL prints them, and where that differs as its planner reads them:
-`status IN ('a', 'b')` typed by a person and the same predicate restored from a dump print differently for ever, but
-become one tree once constants are folded (`folded`), and that tree is what decides which queries an index serves.
+Expressions and predicates are compared as PostgreSQL prints them, and where that differs the planner is asked (twin.py):
+`status IN ('a', 'b')` typed by a person and the same predicate restored from a dump print differently for ever, but the
+planner can tell that they hold for the same rows, and it decides which queries an index serves.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
-from dbopt import grammar
-
 if TYPE_CHECKING:
-    from postgast.pg_query_pb2 import Node
+    from collections.abc import Iterable
 
     from dbopt.postgres.catalog import Expressions, Index
 
 _DESC, _NULLS_FIRST = 1, 2  # bits of pg_index.indoption
-_ON = {"on", "true", "yes", "1"}
-_OFF = {"off", "false", "no", "0"}
-# The storage parameters that take a boolean; any spelling of one means the same to the server.
-_BOOLEAN_PARAMETERS = {"fastupdate", "deduplicate_items", "autosummarize"}
+# What the server takes for a boolean: these words, and the beginnings of those in `_SHORTENED` (parse_bool in bool.c).
+_TRUTH = {"on": "on", "1": "on", "off": "off", "of": "off", "0": "off"}
+_SHORTENED = {"true": "on", "yes": "on", "false": "off", "no": "off"}
+# What a storage parameter is when it is not set (reloptions.c); written out, it means the same. A boolean default
+# tells that the parameter is one.
+_DEFAULTS = {
+    ("btree", "fillfactor"): "90",
+    ("btree", "deduplicate_items"): "on",
+    ("hash", "fillfactor"): "75",
+    ("gist", "fillfactor"): "90",
+    ("gist", "buffering"): "auto",
+    ("spgist", "fillfactor"): "80",
+    ("gin", "fastupdate"): "on",
+    ("brin", "pages_per_range"): "128",
+    ("brin", "autosummarize"): "off",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +78,7 @@ def definition(index: Index, expressions: Expressions | None) -> Definition:
             column=index.columns[n],
             expression=texts[n] if texts and index.columns[n] is None else None,
             opclass=index.opclasses[n],
-            opclass_options=index.opclass_options[n] or None,
+            opclass_options=_options(index.opclass_options[n]),
             collation=index.collations[n],
             descending=bool(index.indoption[n] & _DESC),
             nulls_first=bool(index.indoption[n] & _NULLS_FIRST),
@@ -82,7 +92,7 @@ def definition(index: Index, expressions: Expressions | None) -> Definition:
         keys=keys,
         include=tuple(column or "" for column in index.columns[index.indnkeyatts :]),
         predicate=expressions.predicate if expressions is not None else None,
-        parameters=tuple(sorted(_parameter(option) for option in index.reloptions)),
+        parameters=_parameters(index.method, index.reloptions),
         tablespace=index.tablespace,
     )
 
@@ -95,11 +105,11 @@ def same(wanted: Definition, actual: Definition, *, tablespace: bool) -> bool:
 
 
 def blank(form: Definition) -> Definition:
-    """A definition without the wording of its expressions: when two such are the same, the planner decides the rest."""
+    """A definition without its expressions and predicate: when two such are the same, the planner decides the rest."""
     return replace(
         form,
         keys=tuple(replace(key, expression="" if key.expression is not None else None) for key in form.keys),
-        predicate="" if form.predicate is not None else None,
+        predicate=None,
     )
 
 
@@ -143,96 +153,26 @@ def _key_text(key: KeyForm, *, opclass: bool = False) -> str:
     return " ".join(words)
 
 
-def _parameter(option: str) -> tuple[str, str]:
-    """`fastupdate=no` of pg_class.reloptions as a pair, booleans and numbers in one spelling."""
-    name, _, value = option.partition("=")
+def _parameters(method: str, options: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Storage parameters (`fastupdate=no` in pg_class.reloptions) as a set, each value in one spelling."""
+    pairs = (option.split("=", 1) for option in options)
+    spelled = {name: _spelled(value, _DEFAULTS.get((method, name))) for name, value in pairs}
+    return tuple(sorted(pair for pair in spelled.items() if _DEFAULTS.get((method, pair[0])) != pair[1]))
+
+
+def _options(options: str | None) -> str | None:
+    """An operator class's options, likewise."""
+    pairs = (option.split("=", 1) for option in (options or "").split(", ") if option)
+    return ", ".join(sorted(f"{name}={_spelled(value, None)}" for name, value in pairs)) or None
+
+
+def _spelled(value: str, default: str | None) -> str:
     low = value.lower()
-    if name in _BOOLEAN_PARAMETERS:
-        value = "on" if low in _ON else "off" if low in _OFF else low
-    elif re.fullmatch(r"[+-]?\d+(\.\d+)?", low):
-        value = f"{float(low):g}"
-    else:
-        value = low
-    return name, value
-
-
-_ARRAY_ELEMENT = re.compile(r'"(?:[^"\\\\]|\\\\.)*"|[^,"]+')
-
-
-def folded(text: str) -> str:
-    """One form for a predicate that the planner has folded: arms of AND and OR sorted, lists as sets, columns first.
-
-    `text` is what EXPLAIN printed. A text that the grammar refuses (EXPLAIN abbreviates some things) comes back as it
-    is: then two predicates count as different, which rebuilds an index at worst and misses no change.
-    """
+    if default in ("on", "off"):
+        whole = next((word for word in _SHORTENED if low and word.startswith(low)), None)
+        return _TRUTH.get(low) or (_SHORTENED[whole] if whole else low)
     try:
-        return _canonical(grammar.parse_expression(text))
-    except grammar.GrammarError:
-        return text
-
-
-_FLIPPED = {"=": "=", "<>": "<>", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
-
-
-def _canonical(node: Node) -> str:
-    kind = node.WhichOneof("node")
-    if kind == "bool_expr" and node.bool_expr.boolop in _SORTED_BOOLEANS():
-        name = node.bool_expr.boolop
-        arms: set[str] = set()
-        stack = list(node.bool_expr.args)
-        while stack:
-            arm = stack.pop()
-            if arm.WhichOneof("node") == "bool_expr" and arm.bool_expr.boolop == name:
-                stack.extend(arm.bool_expr.args)
-            else:
-                arms.add(_canonical(arm))
-        return f"{name}({', '.join(sorted(arms))})"
-    if kind == "a_expr":
-        return _canonical_operator(node)
-    return grammar.expression_text(node)
-
-
-def _SORTED_BOOLEANS() -> tuple[int, int]:  # noqa: N802 - a constant whose module costs 0.1 s to import
-    from postgast.pg_query_pb2 import BoolExprType
-
-    return BoolExprType.AND_EXPR, BoolExprType.OR_EXPR
-
-
-def _canonical_operator(node: Node) -> str:
-    from postgast.pg_query_pb2 import A_Expr_Kind
-
-    operator = node.a_expr
-    name = operator.name[-1].string.sval if len(operator.name) == 1 else ""
-    if operator.kind == A_Expr_Kind.AEXPR_OP and name in _FLIPPED and operator.HasField("lexpr"):
-        left, right = _canonical(operator.lexpr), _canonical(operator.rexpr)
-        if _is_constant(operator.lexpr) and not _is_constant(operator.rexpr):
-            left, right, name = right, left, _FLIPPED[name]
-        return f"({left} {name} {right})"
-    if operator.kind == A_Expr_Kind.AEXPR_OP_ANY and name == "=":
-        literal = _array_literal(operator.rexpr)
-        if literal is not None:
-            return f"({_canonical(operator.lexpr)} = ANY {literal})"
-    return grammar.expression_text(node)
-
-
-def _is_constant(node: Node) -> bool:
-    if node.WhichOneof("node") == "type_cast":
-        return _is_constant(node.type_cast.arg)
-    return bool(node.WhichOneof("node") == "a_const")
-
-
-def _array_literal(node: Node) -> str | None:
-    """`'{b,a}'::text[]` with its elements sorted: in `= ANY` their order and number mean nothing."""
-    if node.WhichOneof("node") != "type_cast" or node.type_cast.arg.WhichOneof("node") != "a_const":
-        return None
-    value = node.type_cast.arg.a_const
-    text = value.sval.sval if value.HasField("sval") else ""
-    if not (text.startswith("{") and text.endswith("}")):
-        return None
-    elements = _ARRAY_ELEMENT.findall(text[1:-1])
-    if any(element.startswith("{") for element in elements):
-        return None
-    ordered = grammar.expression_text(node)
-    return ordered.replace(
-        grammar.literal_text(text), grammar.literal_text("{" + ",".join(sorted(set(elements))) + "}")
-    )
+        number = Decimal(low)
+    except InvalidOperation:
+        return low
+    return f"{number.normalize():f}" if number.is_finite() else low

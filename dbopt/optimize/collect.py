@@ -17,7 +17,7 @@ from dbopt.postgres.identifiers import derived
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from dbopt.postgres.catalog import Column, Expressions, Index, Marked, Relation, Table
+    from dbopt.postgres.catalog import Column, Expressions, Index, Marked, Relation, Table, TreeMember
     from dbopt.postgres.connect import Connection
     from dbopt.postgres.server import Server
     from dbopt.spec.model import IndexSpec
@@ -38,6 +38,7 @@ class Actual:
     expressions: Mapping[int, Expressions]  # by the index's oid
     locked: frozenset[int]  # oids of tables whose expressions could not be read for a lock on them
     relations: Mapping[TableName, Relation]
+    trees: Mapping[int, list[TreeMember]]  # by the partitioned table's oid
     marked: Sequence[Marked]
     extensions: frozenset[str]
 
@@ -105,6 +106,14 @@ def _read(conn: Connection, server: Server, *, tables: Sequence[TableName], name
     version = server.version
     wanted = {"schemas": [schema for schema, _ in tables], "tables": [table for _, table in tables]}
     found = {(row.schema, row.table): row for row in catalog.TABLES.rows(conn, version, wanted)}
+    roots = [table.oid for table in found.values() if table.relkind == "p"]
+    trees: dict[int, list[TreeMember]] = defaultdict(list)
+    for member in catalog.TREES.rows(conn, version, {"oids": roots}) if roots else ():
+        trees[member.root_oid].append(member)
+    below = {(member.schema, member.table) for tree in trees.values() for member in tree} - found.keys()
+    if below:
+        wanted = {"schemas": [schema for schema, _ in below], "tables": [table for _, table in below]}
+        found |= {(row.schema, row.table): row for row in catalog.TABLES.rows(conn, version, wanted)}
     oids = [table.oid for table in found.values()]
     columns: dict[int, list[Column]] = defaultdict(list)
     for column in catalog.COLUMNS.rows(conn, version, {"oids": oids}):
@@ -121,6 +130,7 @@ def _read(conn: Connection, server: Server, *, tables: Sequence[TableName], name
         expressions=expressions,
         locked=locked,
         relations={(row.schema, row.name): row for row in catalog.RELATIONS.rows(conn, version, holders)},
+        trees=trees,
         marked=catalog.MARKED.rows(conn, version),
         extensions=frozenset(row.extension for row in catalog.EXTENSIONS.rows(conn, version)),
     )

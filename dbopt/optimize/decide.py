@@ -44,7 +44,7 @@ def create(entry: IndexSpec, table: Table, wanted: Definition, reason: str) -> S
         index=entry.name,
         schema=table.schema,
         table=table.table,
-        statements=(build, comment_on(table.schema, entry.name, mark.write(entry, build, None))),
+        statements=(build, comment_on(table.schema, entry.name, comment_for(entry, table, None))),
         reason=reason,
         hazards=build_hazards(entry),
         domain=entry.domain,
@@ -92,8 +92,6 @@ def replace(entry: IndexSpec, table: Table, wanted: Definition, old: Index, read
     new, aside = derived(name, NEW), derived(name, OLD)
     keep_space = old.tablespace if entry.tablespace is None and entry.sql is None else None
     build = create_index(entry, schema=schema, name=new, concurrently=True, tablespace=keep_space)
-    # The mark covers the definition under its final name.
-    final = text(create_index(entry, schema=schema, name=name, concurrently=True))
     swap = [
         "BEGIN",
         _rename(schema, old.index, aside),
@@ -108,7 +106,7 @@ def replace(entry: IndexSpec, table: Table, wanted: Definition, old: Index, read
         table=table.table,
         statements=(
             *(() if ready is not None else (text(build),)),
-            comment_on(schema, new, mark.write(entry, final, old.comment)),
+            comment_on(schema, new, comment_for(entry, table, old.comment)),
             *swap,
             drop_index(schema, aside),
         ),
@@ -122,7 +120,6 @@ def replace(entry: IndexSpec, table: Table, wanted: Definition, old: Index, read
 
 def rename(entry: IndexSpec, table: Table, wanted: Definition, old: Index, reason: str) -> Step:
     """Equal in all but its name: renamed, not rebuilt."""
-    final = text(create_index(entry, schema=table.schema, name=entry.name, concurrently=True))
     return Step(
         action=Action.RENAME,
         index=entry.name,
@@ -130,7 +127,7 @@ def rename(entry: IndexSpec, table: Table, wanted: Definition, old: Index, reaso
         table=table.table,
         statements=(
             _rename(table.schema, old.index, entry.name),
-            comment_on(table.schema, entry.name, mark.write(entry, final, old.comment)),
+            comment_on(table.schema, entry.name, comment_for(entry, table, old.comment)),
         ),
         reason=reason,
         hazards=(_RENAMES,),
@@ -156,8 +153,7 @@ def recomment(entry: IndexSpec, table: Table, index: Index, *, adopt: bool) -> S
     """The mark or the text is not what the spec says. An unmarked index is marked only when asked (`adopt`)."""
     if mark.read(index.comment)[1] is None and not adopt:
         return None
-    final = text(create_index(entry, schema=table.schema, name=entry.name, concurrently=True))
-    comment = mark.write(entry, final, index.comment)
+    comment = comment_for(entry, table, index.comment)
     if comment == index.comment:
         return None
     return Step(
@@ -205,6 +201,12 @@ def leftovers(entry: IndexSpec, indexes: Iterable[Index]) -> list[Index]:
 
 def drop_index(schema: str, name: str) -> str:
     return text(sql.SQL("DROP INDEX CONCURRENTLY {}").format(sql.Identifier(schema, name)))
+
+
+def comment_for(entry: IndexSpec, table: Table, existing: str | None) -> str:
+    """The comment of an entry's index; its mark covers the definition under the final name, however it is built."""
+    final = text(create_index(entry, schema=table.schema, name=entry.name, concurrently=True))
+    return mark.write(entry, final, existing)
 
 
 def comment_on(schema: str, name: str, comment: str) -> str:

@@ -23,8 +23,9 @@ class Failure:
     hint: str | None = None
     retry: bool = False
 
-    def adding(self, sentence: str) -> Failure:
-        return replace(self, hint=f"{self.hint} {sentence}" if self.hint else sentence)
+    def leaving(self, sentence: str) -> Failure:
+        """The same where something is left behind, which the sentence says: no retry gets past that."""
+        return replace(self, hint=f"{self.hint} {sentence}" if self.hint else sentence, retry=False)
 
 
 _HINTS: tuple[tuple[type[psycopg.Error], str], ...] = (
@@ -47,15 +48,9 @@ def is_transient(error: psycopg.Error) -> bool:
 
 def explain(error: psycopg.Error, step: Step, verb: str, outcome: Outcome | None = None) -> Failure:
     """A statement's error as a Failure."""
-    name = step.index or f"{step.schema}.{step.table}"
-    if outcome is not None and outcome.interrupted is not None:
-        return Failure(f"could not {verb} {name}: interrupted", "Run dbopt optimize again: it goes on from here.")
-    if outcome is not None and outcome.gave_up:
-        return Failure(
-            f"could not {verb} {name}: gave up waiting after {format_duration(outcome.seconds)}"
-            f" for {_who(outcome.blockers)}",
-            "End what it waited for, or give it longer with --wait.",
-        )
+    if outcome is not None and isinstance(error, pg.QueryCanceled) and (ended := given_up(step, verb, outcome)):
+        return ended
+    name = _name(step)
     words = error.diag.message_primary or str(error).strip().splitlines()[0]
     detail = f": {error.diag.message_detail}" if error.diag.message_detail else ""
     state = f" [SQLSTATE {error.sqlstate}]" if error.sqlstate else ""
@@ -63,6 +58,25 @@ def explain(error: psycopg.Error, step: Step, verb: str, outcome: Outcome | None
     return Failure(
         f"could not {verb} {name}: {words}{detail}{state}", hint, retry=isinstance(error, pg.DeadlockDetected)
     )
+
+
+def given_up(step: Step, verb: str, outcome: Outcome) -> Failure | None:
+    """Where it was dbopt itself that ended the statement or never started it: why."""
+    if outcome.interrupted is not None:
+        return Failure(
+            f"could not {verb} {_name(step)}: interrupted", "Run dbopt optimize again: it goes on from here."
+        )
+    if outcome.gave_up:
+        return Failure(
+            f"could not {verb} {_name(step)}: gave up waiting after {format_duration(outcome.waited_seconds)}"
+            f" for {_who(outcome.blockers)}",
+            "End what it waited for, or give it longer with --wait.",
+        )
+    return None
+
+
+def _name(step: Step) -> str:
+    return step.index or f"{step.schema}.{step.table}"
 
 
 def _who(blockers: tuple[Blocker, ...]) -> str:

@@ -1,11 +1,24 @@
-"""Which kind a plan's statement is: how it has to be run follows from that, and nothing else is ever run."""
+"""Which kind a plan's statement is: how it has to be run follows from that, and nothing else is ever run.
+
+A plan may come from a file, and a file from anywhere. So this is a list of the few forms that dbopt writes, each down
+to its last clause, rather than a list of what is dangerous.
+"""
 
 from __future__ import annotations
 
 from enum import Enum
+from typing import TYPE_CHECKING, Any
 
 from dbopt import grammar
 from dbopt.errors import PlanMismatch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from google.protobuf.message import Message  # type: ignore[import-untyped]
+
+# What a step may set for its session: the `build:` of a spec.
+SETTINGS = frozenset({"maintenance_work_mem", "max_parallel_maintenance_workers"})
 
 
 class Kind(Enum):
@@ -19,34 +32,45 @@ class Kind(Enum):
 
 def kind(statement: str) -> Kind:
     """The kind of one statement. Raises PlanMismatch for anything that dbopt does not write itself."""
-    from postgast.pg_query_pb2 import ObjectType, TransactionStmtKind
-
     try:
         node = grammar.parse_one(statement)
     except grammar.GrammarError as exc:
         raise _foreign(statement, exc.message) from exc
-    name = node.WhichOneof("node")
-    if name == "index_stmt":
-        if node.index_stmt.concurrent and not node.index_stmt.if_not_exists:
-            return Kind.BUILD
-        if not node.index_stmt.relation.inh:
-            return Kind.SHORT  # ON ONLY a partitioned table: catalog rows, no data
-    if name == "drop_stmt" and node.drop_stmt.remove_type == ObjectType.OBJECT_INDEX and node.drop_stmt.concurrent:
-        return Kind.DROP
-    if name == "vacuum_stmt" and not node.vacuum_stmt.is_vacuumcmd:
-        return Kind.ANALYZE
-    if name == "transaction_stmt":
-        if node.transaction_stmt.kind == TransactionStmtKind.TRANS_STMT_BEGIN:
-            return Kind.BEGIN
-        if node.transaction_stmt.kind == TransactionStmtKind.TRANS_STMT_COMMIT:
-            return Kind.COMMIT
-    if name == "rename_stmt" and node.rename_stmt.rename_type == ObjectType.OBJECT_INDEX:
-        return Kind.SHORT
-    if name == "comment_stmt" and node.comment_stmt.objtype == ObjectType.OBJECT_INDEX:
-        return Kind.SHORT
-    if name == "alter_table_stmt" and _only_marks(node.alter_table_stmt):
-        return Kind.SHORT
-    raise _foreign(statement, "it is none of the statements that dbopt writes")
+    name = str(node.WhichOneof("node"))
+    test = _TESTS.get(name)
+    found = test(getattr(node, name)) if test is not None else None
+    if found is None:
+        raise _foreign(statement, "it is none of the statements that dbopt writes")
+    return found
+
+
+def groups(statements: Sequence[str]) -> list[tuple[str, ...]]:
+    """Statements that run together: those between BEGIN and COMMIT, and each other one alone. Raises PlanMismatch."""
+    found: list[tuple[str, ...]] = []
+    block: list[str] | None = None
+    for statement in statements:
+        what = kind(statement)
+        if block is None and what is Kind.BEGIN:
+            block = []
+        elif block and what is Kind.COMMIT:
+            found.append(tuple(block))
+            block = None
+        elif block is not None and what is Kind.SHORT:
+            block.append(statement)
+        elif block is None and what is not Kind.COMMIT:
+            found.append((statement,))
+        else:
+            raise _foreign(statement, "it does not belong there in a transaction")
+    if block is not None:
+        raise _foreign(statements[-1], "the transaction has no COMMIT")
+    return found
+
+
+def require_settings(settings: Mapping[str, str]) -> None:
+    """Raises PlanMismatch for a setting that no spec can ask for."""
+    for name in settings:
+        if name not in SETTINGS:
+            raise _foreign(f"SET {name}", f"the settings of a step are {' and '.join(sorted(SETTINGS))}")
 
 
 def target_index(statement: str) -> str:
@@ -57,11 +81,109 @@ def target_index(statement: str) -> str:
     return str(node.drop_stmt.objects[0].list.items[-1].string.sval)
 
 
-def _only_marks(statement: object) -> bool:
-    from postgast.pg_query_pb2 import AlterTableType
+# One function a statement of the grammar: the kind, or None when it is not just one of the forms that dbopt writes.
 
-    allowed = {AlterTableType.AT_ClusterOn, AlterTableType.AT_SetStatistics, AlterTableType.AT_AttachPartition}
-    return all(cmd.alter_table_cmd.subtype in allowed for cmd in statement.cmds)  # type: ignore[attr-defined]
+
+def _create_index(statement: Any) -> Kind | None:
+    """CONCURRENTLY on a table; or ON ONLY a partitioned one, where it writes catalog rows and no data."""
+    if statement.if_not_exists or not statement.idxname or not _is_qualified(statement.relation):
+        return None
+    if statement.concurrent:
+        return Kind.BUILD if statement.relation.inh else None
+    return None if statement.relation.inh else Kind.SHORT
+
+
+def _drop(statement: Any) -> Kind | None:
+    from postgast.pg_query_pb2 import DropBehavior, ObjectType
+
+    ours = (
+        statement.remove_type == ObjectType.OBJECT_INDEX
+        and statement.concurrent
+        and not statement.missing_ok
+        and statement.behavior == DropBehavior.DROP_RESTRICT
+        and len(statement.objects) == 1
+        and len(statement.objects[0].list.items) == 2
+    )
+    return Kind.DROP if ours else None
+
+
+def _analyze(statement: Any) -> Kind | None:
+    ours = (
+        not statement.is_vacuumcmd
+        and not statement.options
+        and len(statement.rels) == 1
+        and _fields(statement.rels[0].vacuum_relation) == {"relation"}
+        and _is_plain(statement.rels[0].vacuum_relation.relation)
+    )
+    return Kind.ANALYZE if ours else None
+
+
+def _transaction(statement: Any) -> Kind | None:
+    from postgast.pg_query_pb2 import TransactionStmtKind
+
+    kinds = {TransactionStmtKind.TRANS_STMT_BEGIN: Kind.BEGIN, TransactionStmtKind.TRANS_STMT_COMMIT: Kind.COMMIT}
+    return kinds.get(statement.kind) if not (statement.options or statement.chain) else None
+
+
+def _rename(statement: Any) -> Kind | None:
+    from postgast.pg_query_pb2 import ObjectType
+
+    ours = (
+        statement.rename_type == ObjectType.OBJECT_INDEX
+        and not statement.missing_ok
+        and _is_plain(statement.relation)
+        and statement.newname
+    )
+    return Kind.SHORT if ours else None
+
+
+def _comment(statement: Any) -> Kind | None:
+    from postgast.pg_query_pb2 import ObjectType
+
+    ours = statement.objtype == ObjectType.OBJECT_INDEX and len(statement.object.list.items) == 2
+    return Kind.SHORT if ours else None
+
+
+def _alter_table(statement: Any) -> Kind | None:
+    """What a replaced index hands on, and how a partition's index becomes part of the tree's."""
+    from postgast.pg_query_pb2 import AlterTableType, ObjectType
+
+    allowed = {
+        (ObjectType.OBJECT_TABLE, AlterTableType.AT_ClusterOn),
+        (ObjectType.OBJECT_INDEX, AlterTableType.AT_SetStatistics),
+        (ObjectType.OBJECT_INDEX, AlterTableType.AT_AttachPartition),
+    }
+    ours = (
+        not statement.missing_ok
+        and _is_plain(statement.relation)
+        and len(statement.cmds) == 1
+        and (statement.objtype, statement.cmds[0].alter_table_cmd.subtype) in allowed
+    )
+    return Kind.SHORT if ours else None
+
+
+_TESTS = {
+    "index_stmt": _create_index,
+    "drop_stmt": _drop,
+    "vacuum_stmt": _analyze,
+    "transaction_stmt": _transaction,
+    "rename_stmt": _rename,
+    "comment_stmt": _comment,
+    "alter_table_stmt": _alter_table,
+}
+
+
+def _is_plain(relation: Any) -> bool:
+    """Schema and name, with neither a database before them nor ONLY."""
+    return _is_qualified(relation) and bool(relation.inh)
+
+
+def _is_qualified(relation: Any) -> bool:
+    return bool(relation.schemaname and relation.relname and not relation.catalogname)
+
+
+def _fields(message: Message) -> set[str]:
+    return {field.name for field, _ in message.ListFields()}
 
 
 def _foreign(statement: str, why: str) -> PlanMismatch:

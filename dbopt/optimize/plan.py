@@ -5,20 +5,21 @@ collect (what is there) -> twins (what is asked for, in the server's words) -> d
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dbopt.optimize import canonical, check, decide, guard, mark, refusals, serves, tenants, twin, waits
+from dbopt.optimize import canonical, check, decide, guard, mark, order, partitions, refusals, serves, tenants, twin
 from dbopt.optimize.canonical import Definition
 from dbopt.optimize.collect import NEW, Actual, collect, require_primary, working_names
-from dbopt.optimize.refusals import error
-from dbopt.optimize.steps import Action, Blocker, Item, ItemStatus, Plan, Step, Target
+from dbopt.optimize.refusals import RefusedError, error, finding
+from dbopt.optimize.steps import Action, Item, ItemStatus, Plan, Step, Target
 from dbopt.postgres.identifiers import derived
+from dbopt.spec.finding import Severity
 from dbopt.spec.model import Extras, State
 from dbopt.spec.unsupported import unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from dbopt.postgres.catalog import Index, Table
     from dbopt.postgres.connect import Connection
@@ -58,14 +59,6 @@ def target(server: Server) -> Target:
     )
 
 
-class _RefusedError(Exception):
-    """An entry that gets no step, and why."""
-
-    def __init__(self, finding: Finding) -> None:
-        super().__init__(finding.message)
-        self.finding = finding
-
-
 @dataclass(slots=True)
 class _Planner:
     conn: Connection
@@ -87,13 +80,19 @@ class _Planner:
         for entry, table in sorted(admitted, key=lambda pair: (pair[0].priority, pair[1].relpages)):
             if entry.state is State.ABSENT:
                 self._absent(entry, table)
-            elif (form := wanted.get((entry.schema_name, entry.name))) is not None:
+            elif (form := wanted.get((entry.schema_name, entry.name))) is None or (
+                table.relkind == "p" and self._has_tree_steps(entry, table, form)
+            ):
+                continue
+            else:
                 self._present(entry, table, form)
         self._prune()
         self._look_around(admitted, wanted)
         return Plan(
             target=target(self.server),
-            steps=tuple(self._with_waits(self._ordered())),
+            steps=order.with_waits(
+                self.conn, self.server, self.actual, order.ordered(self.steps, self.actual, self.analyze)
+            ),
             findings=tuple(self.findings),
             unchanged=tuple(self.unchanged),
             refused=tuple(self.refused),
@@ -117,6 +116,9 @@ class _Planner:
             return None
         if entry.state is State.ABSENT:
             return table
+        if entry.partitions is not None and table.relkind != "p":
+            message = f"{entry.schema_name}.{entry.table.name} is not partitioned: `partitions` means nothing for it"
+            self.findings.append(finding(entry, Severity.WARNING, "not-partitioned", message, at="partitions"))
         problem = refusals.before_asking(self.server, self.actual, entry, table)
         if problem is not None:
             self._refuse(entry, problem)
@@ -139,7 +141,7 @@ class _Planner:
         ready = self._ready(entry, table, wanted)
         try:
             step = self._step_for(entry, table, wanted if ready is None else self.actual.definition(ready), ready)
-        except _RefusedError as exc:
+        except RefusedError as exc:
             self._refuse(entry, exc.finding)
             return
         kept = ready if step is not None and step.action is Action.REPLACE else None
@@ -155,8 +157,33 @@ class _Planner:
         elif not leftovers:
             self.unchanged.append(_item(entry, ItemStatus.UNCHANGED))
 
+    def _has_tree_steps(self, entry: IndexSpec, table: Table, wanted: Definition) -> bool:
+        """Steps for a partition tree; False when its index is there, or needs a new name only: then it is an index like
+        any other.
+        """
+
+        def same(member: Table, index: Index) -> bool:
+            return self._same(entry, member, wanted, index)
+
+        try:
+            self._comparable(entry, table)
+            top = self.actual.find(table, entry.name)
+            if top is None and any(
+                self._may_be_renamed(entry, index) and same(table, index)
+                for index in self.actual.indexes.get(table.oid, ())
+            ):
+                return False
+            steps = partitions.steps(entry, table, wanted, self.actual, same)
+        except RefusedError as exc:
+            self._refuse(entry, exc.finding)
+            return True
+        self.steps += steps
+        if steps:
+            self._note_analyze(table, wanted)
+        return bool(steps)
+
     def _step_for(self, entry: IndexSpec, table: Table, wanted: Definition, ready: Index | None) -> Step | None:
-        """The step for one entry, None when nothing is to do. Raises _RefusedError."""
+        """The step for one entry, None when nothing is to do. Raises RefusedError."""
         self._comparable(entry, table)
         here = self.actual.find(table, entry.name)
         if here is None:
@@ -164,7 +191,7 @@ class _Planner:
             return step or decide.create(entry, table, wanted, entry.why or "the spec asks for it")
         if here.build_pid is not None:
             message = f"{entry.name} is being built right now by pid {here.build_pid}"
-            raise _RefusedError(error(entry, "being-built", message, hint="Run dbopt again when that build has ended."))
+            raise RefusedError(error(entry, "being-built", message, hint="Run dbopt again when that build has ended."))
         if not (here.indisvalid and here.indisready and here.indislive):
             self.leaving.add((here.schema, here.index))
             return decide.repair(entry, table, wanted, here)
@@ -178,26 +205,26 @@ class _Planner:
         return decide.replace(entry, table, wanted, here, ready, f"the definition changed: {what}")
 
     def _comparable(self, entry: IndexSpec, table: Table) -> None:
-        """Raises _RefusedError where the table's indexes could not be read, or somebody else has the name."""
+        """Raises RefusedError where the table's indexes could not be read, or somebody else has the name."""
         indexes = self.actual.indexes.get(table.oid, ())
         if table.oid in self.actual.locked and any(i.has_expressions or i.has_predicate for i in indexes):
             message = f"{table.schema}.{table.table} is locked exclusively, so that its indexes cannot be compared"
             hint = "See who holds it: SELECT pid, query FROM pg_stat_activity; then plan again."
-            raise _RefusedError(error(entry, "table-locked", message, at="table", hint=hint))
+            raise RefusedError(error(entry, "table-locked", message, at="table", hint=hint))
         holder = self.actual.relations.get((table.schema, entry.name))
         if holder is not None and self.actual.find(table, entry.name) is None:
             of = f"an index of {holder.table}" if holder.table else "another relation"
             message = f"the name {entry.name} belongs to {of} in schema {table.schema}"
             hint = "Choose another name: tables, views and indexes of a schema share one set of names."
-            raise _RefusedError(error(entry, "name-taken", message, at="name", hint=hint))
+            raise RefusedError(error(entry, "name-taken", message, at="name", hint=hint))
 
     def _replaceable(self, entry: IndexSpec, index: Index, what: str) -> None:
-        """Raises _RefusedError for an index that something else stands on."""
+        """Raises RefusedError for an index that something else stands on."""
         needed = check.why_needed(index)
         if needed is not None:
             message = f"{index.index} differs from the spec and cannot be replaced: {needed} ({what})"
             hint = "Give the new definition another name, or change what needs it by a migration first."
-            raise _RefusedError(error(entry, "needed-by-constraint", message, hint=hint))
+            raise RefusedError(error(entry, "needed-by-constraint", message, hint=hint))
 
     def _ready(self, entry: IndexSpec, table: Table, wanted: Definition) -> Index | None:
         """The new index of a replacement that was interrupted between build and swap."""
@@ -246,10 +273,12 @@ class _Planner:
             self.unchanged.append(_item(entry, ItemStatus.UNCHANGED))
             return
         needed = check.why_needed(index)
+        if needed is None and index.relkind == "I":
+            needed = "it spans a partition tree, and the server drops no such index concurrently"
         foreign = not mark.owned(index.comment, entry.domain)
         if needed is not None:
             message = f"{entry.name} cannot be dropped: {needed}"
-            hint = "Drop the constraint by a migration, or take the entry out of the spec."
+            hint = "Drop it by a migration in a quiet moment, or take the entry out of the spec."
             self._refuse(entry, error(entry, "needed-by-constraint", message, hint=hint))
         elif foreign and index.indisvalid and not self.options.prune_foreign:
             message = f"{entry.name} is not marked as an index of dbopt's domain {entry.domain}"
@@ -281,7 +310,7 @@ class _Planner:
             if owner is None or owner.domain not in domains or name in named | self.leaving:
                 continue
             index = next((i for i in self.actual.indexes.get(marked.table_oid, ()) if i.oid == marked.oid), None)
-            if index is not None and check.why_needed(index) is not None:
+            if marked.relkind == "I" or (index is not None and check.why_needed(index) is not None):
                 continue
             reason = f"the spec of domain {owner.domain} no longer names it (extras: prune)"
             self.leaving.add(name)
@@ -328,42 +357,6 @@ class _Planner:
             self.analyze.setdefault(table.oid, "an index on an expression has no statistics before ANALYZE")
         elif table.never_analyzed:
             self.analyze.setdefault(table.oid, "the table was never analyzed: the planner knows nothing of it")
-
-    def _ordered(self) -> Iterator[Step]:
-        """What costs nothing first, builds as decided (priority, small tables first), drops last; each table is
-        analyzed after its last build.
-        """
-        instant = (Action.RENAME, Action.COMMENT)
-        drops = [step for step in self.steps if step.action is Action.DROP]
-        rest = [step for step in self.steps if step.action is not Action.DROP]
-        rest.sort(key=lambda step: step.action not in instant)
-        tables = {(table.schema, table.table): table for table in self.actual.tables.values()}
-        last = {(step.schema, step.table): number for number, step in enumerate(rest)}
-        pending = dict(self.analyze)
-        for number, step in enumerate(rest):
-            yield step
-            table = tables.get((step.schema, step.table))
-            if table is not None and last[step.schema, step.table] == number and table.oid in pending:
-                yield decide.analyze(table, pending.pop(table.oid))
-        for table in tables.values():
-            if table.oid in pending:
-                yield decide.analyze(table, pending[table.oid])
-        yield from drops
-
-    def _with_waits(self, steps: Iterable[Step]) -> list[Step]:
-        """Steps with those whom they would wait for right now."""
-        steps = list(steps)
-        oids = {(table.schema, table.table): table.oid for table in self.actual.tables.values()}
-        oids |= {(marked.table_schema, marked.table): marked.table_oid for marked in self.actual.marked}
-        foreseen = waits.foresee(self.conn, self.server, {oids[step.schema, step.table] for step in steps})
-
-        def foreseen_for(step: Step) -> tuple[Blocker, ...]:
-            oid = oids[step.schema, step.table]
-            if step.action in (Action.CREATE, Action.REPLACE, Action.REPAIR):
-                return foreseen.of_build(oid)
-            return foreseen.of_drop(oid) if step.action is Action.DROP else ()
-
-        return [replace(step, waits_for=foreseen_for(step)) for step in steps]
 
 
 def _item(entry: IndexSpec, status: ItemStatus, reason: str | None = None) -> Item:

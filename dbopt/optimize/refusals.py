@@ -64,6 +64,14 @@ _BROUGHT_BY = {
 }
 
 
+class RefusedError(Exception):
+    """An entry that gets no step, and why."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.message)
+        self.finding = finding
+
+
 def finding(
     entry: IndexSpec, severity: Severity, code: str, message: str, *, at: str = "", hint: str | None = None
 ) -> Finding:

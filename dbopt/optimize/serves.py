@@ -1,7 +1,7 @@
 """Whether an index that is in place serves the statements it was made for: `serves.expect`, judged by the planner.
 
-The statement is planned for any values (a generic plan), never run. On a table of a few pages the planner reads the table
-whatever indexes there are; the finding says what it does instead, and people judge.
+The statement is planned for any values (a generic plan), never run. On a table of a few pages the planner reads the
+table whatever indexes there are; the finding says what it does instead, and people judge.
 """
 
 from __future__ import annotations

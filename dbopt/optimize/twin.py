@@ -8,15 +8,14 @@ transactions that are rolled back. That takes a primary and the TEMPORARY right.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
 
-from dbopt.optimize.canonical import Definition, definition, folded
+from dbopt.optimize.canonical import Definition, definition
 from dbopt.optimize.statement import columns_used, create_index
 from dbopt.postgres import catalog
 
@@ -80,13 +79,25 @@ def definitions(conn: Connection, server: Server, asked: Sequence[Asked]) -> lis
 def same_to_the_planner(
     conn: Connection, table: Table, columns: Sequence[Column], one: Definition, other: Definition
 ) -> bool:
-    """Whether two definitions that differ in the wording of expressions or predicate mean the same to the planner."""
-    conn.execute("BEGIN READ WRITE")
+    """Whether two definitions that differ in the wording of expressions or predicate mean the same to the planner.
+
+    What the wording says is put into one condition for each (`_condition`), and the planner has to prove each from the
+    other, as it proves that a partial index serves a query: both hold for the same rows then, and for the same queries.
+    A function of the user's must occur in both: the planner looks through it, but its body may change.
+    """
+    _begin(conn)
     try:
         conn.execute(_create_twin(table, columns))
-        # The twin has no index, but a plan by one would hide the predicate in an index condition.
-        conn.execute("SET LOCAL enable_indexscan = off; SET LOCAL enable_bitmapscan = off")
-        return _folded(conn, table, one) == _folded(conn, table, other)
+        functions = []
+        for name, form in (("one", one), ("other", other)):
+            condition = sql.SQL("CREATE INDEX {} ON {} ((true)) WHERE {}")
+            conn.execute(condition.format(sql.Identifier(name), _twin_name(table), _condition(form)))
+            functions.append(conn.execute(_FUNCTIONS, {"index": f"{_TEMP}.{name}"}).fetchall())
+        return (
+            functions[0] == functions[1]
+            and _proves(conn, table, _condition(one), "other")
+            and _proves(conn, table, _condition(other), "one")
+        )
     except psycopg.Error:
         if conn.closed:
             raise
@@ -151,7 +162,7 @@ def _one_by_one(
     conn: Connection, server: Server, asked: Sequence[Asked], batch: list[_Twin]
 ) -> dict[int, Definition | Refusal]:
     refused: dict[int, Definition | Refusal] = {}
-    conn.execute("BEGIN READ WRITE")
+    _begin(conn)
     try:
         for twin in batch:
             answer = _attempt(conn, _create_twin(twin.table, _used(asked, twin)))
@@ -163,6 +174,27 @@ def _one_by_one(
     finally:
         if not conn.closed:
             conn.execute("ROLLBACK")
+
+
+def _begin(conn: Connection) -> None:
+    """A transaction in which twins stand in for their tables and for nothing else.
+
+    A table's name is a type's name too, and temporary ones come first unless said otherwise: a twin of `app.status`
+    would hide the type `public.status`. The twins' indexes have no place of their own: a tablespace is then asked for.
+    No plan by sequential scan, where a partial index will do, and no reasoning about contradictions.
+    """
+    conn.execute("BEGIN READ WRITE")
+    conn.execute(
+        """
+        /* dbopt: settings of a transaction with twins */
+        SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ',
+                 NULLIF(pg_catalog.current_setting('search_path'), ''), 'pg_temp'), true),
+               pg_catalog.set_config('temp_tablespaces', '', true),
+               pg_catalog.set_config('enable_seqscan', 'off', true),
+               pg_catalog.set_config('enable_indexscan', 'on', true),
+               pg_catalog.set_config('constraint_exclusion', 'off', true)
+        """
+    )
 
 
 def _attempt(conn: Connection, statement: sql.Composed) -> Refusal | None:
@@ -194,7 +226,7 @@ def _known(twin: _Twin, names: set[str]) -> bool:
 def _create_twin(table: Table, columns: Sequence[Column]) -> sql.Composed:
     """Types and collations are the server's own text, quoted and qualified by it."""
     return sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(
-        sql.Identifier(_TEMP, table.table),
+        _twin_name(table),
         sql.SQL(", ").join(
             sql.SQL("{} {}{}").format(
                 sql.Identifier(column.column),
@@ -227,16 +259,36 @@ def _read(conn: Connection, server: Server) -> Iterator[tuple[int, Definition]]:
             yield int(row.index.removeprefix("dbopt_")), definition(row, texts.get(row.oid))
 
 
-def _folded(conn: Connection, table: Table, form: Definition) -> list[str]:
-    """Expressions and predicate of a definition after the planner folded constants, as EXPLAIN prints them."""
-    expressions = [key.expression for key in form.keys if key.expression is not None]
-    query = sql.SQL("EXPLAIN (VERBOSE, COSTS OFF, FORMAT JSON) SELECT {} FROM {}{}").format(
-        sql.SQL(", ").join(sql.SQL(f"({text})") for text in expressions or ["1"]),
-        sql.Identifier(_TEMP, table.table),
-        sql.SQL(f" WHERE {form.predicate}" if form.predicate else ""),
-    )
-    row = conn.execute(query).fetchone()
-    assert row is not None
-    plan: dict[str, Any] = (json.loads(row[0]) if isinstance(row[0], str) else row[0])[0]["Plan"]
-    predicate = plan.get("Filter") or plan.get("One-Time Filter") or ""
-    return [*map(folded, plan.get("Output", [])), folded(predicate)]
+def _condition(form: Definition) -> sql.Composable:
+    """A condition that is the same to the planner only if all expressions and the predicate are.
+
+    `num_nulls(x) > n` stands for the n-th key, whatever its type: two of them imply one another only if their
+    expressions are one tree. (A comparison of the printed trees would overlook collations, which EXPLAIN leaves out.)
+    """
+    parts = [
+        sql.SQL(f"pg_catalog.num_nulls(({key.expression})) > {n}")
+        for n, key in enumerate(form.keys, start=1)
+        if key.expression is not None
+    ]
+    return sql.SQL(" AND ").join([*parts, sql.SQL(f"({form.predicate or 'true'})")])
+
+
+def _proves(conn: Connection, table: Table, condition: sql.Composable, index: str) -> bool:
+    """Whether the planner would use this partial index for a query with the condition."""
+    query = sql.SQL("EXPLAIN (COSTS OFF) SELECT 1 FROM {} WHERE {}").format(_twin_name(table), condition)
+    lines = [line for (line,) in conn.execute(query)]
+    return any(line.endswith((f"using {index} on {table.table}", f"Bitmap Index Scan on {index}")) for line in lines)
+
+
+def _twin_name(table: Table) -> sql.Identifier:
+    return sql.Identifier(_TEMP, table.table)
+
+
+# Those of PostgreSQL itself are pinned and not listed.
+_FUNCTIONS = """
+/* dbopt: the users' functions that an index calls */
+SELECT DISTINCT d.refobjid::int8 FROM pg_catalog.pg_depend AS d
+ WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = %(index)s::pg_catalog.regclass
+   AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+ ORDER BY 1
+"""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 WRITERS = "waiting for writers before build"
 SNAPSHOTS = "waiting for old snapshots"
 READERS = "waiting for readers before dropping"
+OTHER_BUILD = "waiting for another build on the table"  # ours: the view has no name for who is not in it yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,38 @@ class Waits:
 def foresee(conn: Connection, server: Server, table_oids: Iterable[int]) -> Waits:
     """Who stands in the way now. One statement, no lock."""
     return Waits(tuple(HOLDERS.rows(conn, server.version, {"oids": list(table_oids)})))
+
+
+OTHER_BUILDS = Query(
+    "other-builds-on-a-table",
+    Blocker,
+    {
+        # The view hides the table of another role's build; its lock is there for everybody to see.
+        (13,): """
+        /* dbopt: who builds an index on this table right now */
+        SELECT %(phase)s AS phase, p.pid, NULL::text AS gid, a.usename::text AS usename, a.application_name, a.state,
+               EXTRACT(epoch FROM pg_catalog.clock_timestamp() - a.query_start)::float8 AS xact_age_seconds
+          FROM pg_catalog.pg_stat_progress_create_index AS p
+          LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = p.pid
+         WHERE EXISTS (SELECT FROM pg_catalog.pg_locks AS l
+                         JOIN pg_catalog.pg_class AS c ON c.oid = l.relation
+                         JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+                        WHERE l.pid = p.pid AND l.locktype = 'relation' AND l.granted
+                          AND l.mode = 'ShareUpdateExclusiveLock'
+                          AND n.nspname = %(schema)s AND c.relname = %(table)s
+                          AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d
+                                             WHERE d.datname = pg_catalog.current_database()))
+         ORDER BY p.pid
+        """
+    },
+    {"phase": OTHER_BUILD, "schema": "pg_catalog", "table": "pg_class"},
+)
+
+
+def other_builds(conn: Connection, server: Server, schema: str, table: str) -> tuple[Blocker, ...]:
+    """Builds under way on the table, while none of ours is: CREATE INDEX or REINDEX, both CONCURRENTLY."""
+    parameters = {"phase": OTHER_BUILD, "schema": schema, "table": table}
+    return tuple(OTHER_BUILDS.rows(conn, server.version, parameters))
 
 
 def _blocker(row: _Row, phase: str) -> Blocker:

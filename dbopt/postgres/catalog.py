@@ -120,6 +120,7 @@ class Index:
     constraint: str | None  # a primary key, unique or exclusion constraint that it backs
     referenced_by: str | None  # a foreign key that needs it
     is_partition: bool
+    parent_oid: int | None  # the index of the partitioned table above that it is attached to
     comment: str | None
     size_bytes: int
     idx_scan: int
@@ -148,6 +149,8 @@ _INDEX_TAIL = """
                  WHERE con.confrelid = i.indrelid AND con.conindid = i.indexrelid AND con.contype = 'f'
                  ORDER BY con.conname LIMIT 1) AS referenced_by,
                c.relispartition AS is_partition,
+               (SELECT h.inhparent::int8 FROM pg_catalog.pg_inherits AS h WHERE h.inhrelid = i.indexrelid
+                 LIMIT 1) AS parent_oid,
                pg_catalog.obj_description(i.indexrelid, 'pg_class') AS comment,
                COALESCE(pg_catalog.pg_relation_size(i.indexrelid), 0) AS size_bytes,
                COALESCE(pg_catalog.pg_stat_get_numscans(i.indexrelid), 0) AS idx_scan,
@@ -157,7 +160,7 @@ _INDEX_TAIL = """
                    AND p.index_relid = i.indexrelid LIMIT 1) AS build_pid,
                (SELECT pg_catalog.array_agg(NULLIF(ia.attstattarget, -1)::int4 ORDER BY ia.attnum)
                   FROM pg_catalog.pg_attribute AS ia WHERE ia.attrelid = i.indexrelid) AS statistics_targets,
-               i.indexprs IS NOT NULL AND i.indpred IS NULL AND t.reltuples > 0
+               c.relkind = 'i' AND i.indexprs IS NOT NULL AND i.indpred IS NULL AND t.reltuples > 0
                  AND EXISTS (SELECT FROM pg_catalog.pg_stats AS s
                               WHERE s.schemaname = n.nspname AND s.tablename = t.relname)
                  AND NOT EXISTS (SELECT FROM pg_catalog.pg_stats AS s
@@ -195,8 +198,8 @@ _INDEX_TAIL = """
         """
 
 _LAST_SCAN = """
-               EXTRACT(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.pg_stat_get_lastscan(i.indexrelid))::float8
-                 AS last_scan_seconds,"""
+               EXTRACT(epoch FROM pg_catalog.clock_timestamp()
+                                  - pg_catalog.pg_stat_get_lastscan(i.indexrelid))::float8 AS last_scan_seconds,"""
 
 INDEXES = Query(
     "indexes",
@@ -266,6 +269,53 @@ RELATIONS = Query(
         """
     },
     {"schemas": ["pg_catalog"], "names": ["pg_class"]},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TreeMember:
+    """A table of a partition tree, the top included (level 0). `partition_key` is None for leaves; None in it: an
+    expression.
+    """
+
+    root_oid: int
+    table_oid: int
+    parent_oid: int | None
+    schema: str
+    table: str
+    relkind: str
+    level: int
+    is_leaf: bool
+    partition_key: list[str | None] | None
+
+
+TREES = Query(
+    "partition-trees",
+    TreeMember,
+    {
+        (13,): """
+        /* dbopt: the partition trees below some tables; pg_partition_tree() would wait for locks on each of them */
+          WITH RECURSIVE t(root_oid, relid, parent, level) AS (
+               SELECT root.oid, root.oid, NULL::oid, 0 FROM pg_catalog.unnest(%(oids)s::oid[]) AS root(oid)
+               UNION ALL
+               SELECT t.root_oid, h.inhrelid, h.inhparent, t.level + 1
+                 FROM t JOIN pg_catalog.pg_inherits AS h ON h.inhparent = t.relid)
+        SELECT t.root_oid::int8 AS root_oid, t.relid::int8 AS table_oid, t.parent::int8 AS parent_oid,
+               n.nspname::text AS schema, c.relname::text AS table, c.relkind::text AS relkind,
+               t.level, c.relkind <> 'p' AS is_leaf,
+               (SELECT pg_catalog.array_agg(a.attname::text ORDER BY k.n)
+                  FROM pg_catalog.pg_partitioned_table AS p
+                 CROSS JOIN LATERAL pg_catalog.unnest(p.partattrs::int2[]) WITH ORDINALITY AS k(attnum, n)
+                  LEFT JOIN pg_catalog.pg_attribute AS a
+                    ON a.attrelid = p.partrelid AND a.attnum = k.attnum AND k.attnum <> 0
+                 WHERE p.partrelid = t.relid) AS partition_key
+          FROM t
+          JOIN pg_catalog.pg_class AS c ON c.oid = t.relid
+          JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+         ORDER BY t.root_oid, t.level, n.nspname, c.relname
+        """
+    },
+    {"oids": []},
 )
 
 
@@ -344,6 +394,7 @@ class Marked:
     table_oid: int
     schema: str
     index: str
+    relkind: str
     table_schema: str
     table: str
     comment: str
@@ -356,7 +407,7 @@ MARKED = Query(
         (13,): """
         /* dbopt: the indexes that dbopt made */
         SELECT c.oid::int8 AS oid, t.oid::int8 AS table_oid, n.nspname::text AS schema, c.relname::text AS index,
-               tn.nspname::text AS table_schema, t.relname::text AS table, d.description AS comment
+               c.relkind::text AS relkind, tn.nspname::text AS table_schema, t.relname::text AS table, d.description AS comment
           FROM pg_catalog.pg_description AS d
           JOIN pg_catalog.pg_index AS i ON i.indexrelid = d.objoid
           JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid

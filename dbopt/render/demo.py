@@ -189,9 +189,11 @@ def _summary(finished: Finished) -> Iterator[str]:
 
 
 def _why_the_same(pair: Comparison) -> str:
-    if pair.same_plan:
-        return f"the plan stays {pair.after.plan_node}, no new index was needed"
-    return f"its indexes left little to gain, {pair.before.buffers} buffers before, {pair.after.buffers} after"
+    if not pair.same_plan:
+        return f"there was little to gain, {pair.before.buffers} buffers before, {pair.after.buffers} after"
+    if "Seq Scan" in pair.after.plan_node:
+        return f"the table is small enough to be read as a whole, the plan stays {pair.after.plan_node}"
+    return f"an index that was there served it already, the plan stays {pair.after.plan_node}"
 
 
 def _kept(finished: Finished, conninfo: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from dbopt.spec.files import Unreadable, read_text, spec_paths
 from dbopt.spec.finding import Finding, Severity
 from dbopt.spec.model import Defaults, IndexSpec, Source, SpecFile, SpecSet
 from dbopt.spec.shape import Shaped, shape
+from dbopt.spec.words import quoted
 from dbopt.spec.yaml_tree import Mapping, Node, Problem, Scalar, parse, split_lines
 from dbopt.spec.yaml_tree import Sequence as SequenceNode
 
@@ -56,7 +58,7 @@ class _Reader:
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
         self.findings: list[Finding] = []
-        self._lines = tuple(split_lines(text))
+        self._source = Source(str(path), 1, text=tuple(split_lines(text)))
         self._text = text
         self._domain_place = (1, 1)
 
@@ -90,7 +92,7 @@ class _Reader:
         # Without a usable head the entries are still looked at: every problem in one go.
         defaults = file.defaults if file is not None else Defaults()
         entries = tuple(self._entries(indexes, defaults, file)) if indexes is not None else ()
-        source = self._source(head, root)
+        source = self._place(head, root)
         return file.model_copy(update={"indexes": entries, "path": self.path, "source": source}) if file else None
 
     def _entries(self, indexes: Node, defaults: Defaults, file: SpecFile | None) -> Iterator[IndexSpec]:
@@ -111,11 +113,11 @@ class _Reader:
         data: dict[str, Any] = shaped.data
         _move_schema(data, defaults.schema_, shaped)
         if isinstance(data.get("with"), dict):
-            data["with"] = methods.normalised(data["with"])
+            data["with"] = methods.normalised(data["with"])  # what is no text there, pydantic refuses
         if file is not None:
             data.setdefault("owner", file.owner)
             data["domain"] = file.domain
-        data["source"] = self._source(shaped, node)
+        data["source"] = self._place(shaped, node)
         name = data.get("name")
         return self._validated(IndexSpec, shaped, (node.line, node.column), name if isinstance(name, str) else None)
 
@@ -131,15 +133,14 @@ class _Reader:
                 self._say(Problem(code, message, *around.place_of(path_of(error)), hint), index)
             return None
 
-    def _source(self, shaped: Shaped, node: Mapping) -> Source:
-        place = node.line, node.column
-        return Source(str(self.path), *place, lines=shaped.lines, columns=shaped.columns, text=self._lines)
+    def _place(self, shaped: Shaped, node: Mapping) -> Source:
+        lines, columns = shaped.lines, shaped.columns
+        return replace(self._source, line=node.line, column=node.column, lines=lines, columns=columns)
 
     def _say(self, problem: Problem, index: str | None = None) -> None:
         self.findings.append(self._finding(problem, index))
 
     def _finding(self, problem: Problem, index: str | None = None) -> Finding:
-        line = self._lines[problem.line - 1] if problem.line <= len(self._lines) else None
         return Finding(
             severity=Severity.ERROR,
             code=problem.code,
@@ -149,7 +150,7 @@ class _Reader:
             file=str(self.path),
             line=problem.line,
             column=problem.column,
-            source=line,
+            source=self._source.text_of(problem.line),
         )
 
 
@@ -162,7 +163,7 @@ def _move_schema(data: dict[str, Any], default: str, shaped: Shaped) -> None:
     if not isinstance(table, dict):
         return
     if given is not None and table.get("schema", given) != given:
-        message = f"`schema` and `table.schema` differ: {given} and {table['schema']}"
+        message = f"`schema` and `table.schema` differ: {quoted(str(given))} and {quoted(str(table['schema']))}"
         place = shaped.lines["schema"], shaped.columns["schema"]
         shaped.problems.append(Problem("invalid-value", message, *place, "Leave one of them out."))
     if given is not None and "schema" not in table:

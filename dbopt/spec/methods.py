@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from dbopt.spec.model import FALSE_WORDS, TRUE_WORDS
 
@@ -84,13 +85,13 @@ _SWITCHES = {
 }
 
 
-def normalised(parameters: Mapping[str, str]) -> dict[str, str]:
+def normalised(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Storage parameters with `on` and `off` where the file says yes or no in another word."""
     return {name: _switch(value) if name.lower() in _SWITCHES else value for name, value in parameters.items()}
 
 
-def _switch(value: str) -> str:
-    word = value.lower()
+def _switch(value: Any) -> Any:
+    word = value.lower() if isinstance(value, str) else None
     if word in TRUE_WORDS | {"1"}:
         return "on"
     return "off" if word in FALSE_WORDS | {"0"} else value

@@ -27,6 +27,7 @@ from pydantic import (
 from dbopt.units import parse_bytes, parse_duration
 
 NAME_MAX_BYTES = 63  # NAMEDATALEN - 1; longer names are truncated by the server
+SOURCE_MAX_CHARACTERS = 2_000  # of a line shown with a finding
 SCHEMA_WILDCARDS = "*?"  # `_` is a plain character in a schema pattern
 
 
@@ -223,7 +224,9 @@ class Source:
         return self.line, self.column
 
     def text_of(self, line: int) -> str | None:
-        return self.text[line - 1] if 0 < line <= len(self.text) else None
+        """A line, for people; none that would fill their screen."""
+        text = self.text[line - 1] if 0 < line <= len(self.text) else ""
+        return text if 0 < len(text) <= SOURCE_MAX_CHARACTERS else None
 
 
 class IndexSpec(_Base):

@@ -8,8 +8,6 @@ from dbopt.spec.model import IndexSpec, SpecFile
 def unsupported(entry: IndexSpec) -> list[tuple[str, str]]:
     """(path, message) for each part of an entry that is not acted on yet."""
     found: list[tuple[str, str]] = []
-    if entry.partitions is not None:
-        found.append(("partitions", "indexes of partition trees are not yet supported"))
     if entry.budget is not None:
         found.append(("budget", "`budget` is not yet supported"))
     return found

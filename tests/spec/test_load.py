@@ -15,8 +15,12 @@ from hypothesis import strategies as st
 
 from dbopt.errors import SpecError
 from dbopt.spec import files
+from dbopt.spec.codes import CODES
+from dbopt.spec.lint import lint
 from dbopt.spec.load import load, load_collecting
-from dbopt.spec.model import Extras, State, Unique
+from dbopt.spec.model import Extras, IndexSpec, State, Unique
+from dbopt.spec.shape import known_keys
+from dbopt.spec.yaml_tree import split_lines
 from tests.spec.values import ALL_FIELDS, HEAD, collect, entry
 
 
@@ -240,7 +244,8 @@ def test_errors_of_an_entry(tmp_path, body, code, line, column, message, hint):
     assert message in finding.message
     assert hint in (finding.hint or "")
     assert finding.file == str(tmp_path / "test.yaml")
-    assert finding.source == entry(body).splitlines()[line - 1]
+    text = entry(body).splitlines()[line - 1]
+    assert finding.source == (text if len(text) < 2000 else None)
     assert len(finding.message) < 300
     for word in ("pydantic", "http", "Input", "str_type", "instance", "tuple"):
         assert word not in finding.message
@@ -307,6 +312,41 @@ def test_a_foreign_value_stays_on_one_line_of_the_message(tmp_path):
     assert "\n" not in finding.message
     assert "\x1b" not in finding.message
     assert len(finding.message) < 300
+
+
+def test_a_line_that_would_fill_the_screen_is_not_shown(tmp_path):
+    _, (finding,) = collect(tmp_path, entry(f"keys: a\nuniqe: {'x' * 100_000}"))
+    assert finding.source is None
+    assert (finding.line, finding.column) == (7, 5)
+
+
+_PIECES = st.sampled_from(
+    [*"[]{}:'\"\\%\t\n~5", ", ", "- ", "&a ", "*a ", "!x ", "|\n", "  ", "<<: ", "[[x]]", "{a: b}", "no", ""]
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300)
+@given(st.lists(st.tuples(st.integers(0, len(ALL_FIELDS)), st.integers(0, 12), _PIECES), min_size=1, max_size=4))
+def test_a_damaged_file_brings_findings_never_an_exception(tmp_path, damages):
+    text = ALL_FIELDS
+    for start, length, piece in damages:
+        text = text[:start] + piece + text[start + length :]
+    specs, findings = collect(tmp_path, text)
+    for finding in [*findings, *lint(specs)]:
+        assert finding.code in CODES
+        assert "\n" not in finding.message
+        assert finding.line is None or 1 <= finding.line <= len(split_lines(text))
+
+
+@pytest.mark.parametrize("value", ["[[x]]", "{a: {b: c}}", "", "''", "x", "'{leaf}'", "-1", "[{}]"])
+def test_any_key_with_any_value_brings_findings_never_an_exception(tmp_path, value):
+    for key in known_keys(IndexSpec):
+        for body in (f"{key}: {value}", f"keys: a\n{key}: {value}", f"{key}:\n  {key}: {value}"):
+            specs, _ = collect(tmp_path, entry(body))
+            lint(specs)
+        for inner in ("name", "schema", "column", "expr", "fastupdate", "size", "extension", "nulls", "unused_for"):
+            specs, _ = collect(tmp_path, entry(f"{key}: {{{inner}: {value}}}"))
+            lint(specs)
 
 
 # ---- files
