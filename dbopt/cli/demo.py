@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Annotated
+import signal
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from dbopt.cli.frame import command
 from dbopt.cli.session import Session
-from dbopt.errors import EXIT_ATTENTION, EXIT_DONE, UsageError
+from dbopt.errors import EXIT_ATTENTION, EXIT_DONE, Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 App = Annotated[
     str | None, typer.Option("--app", metavar="NAME", help="Sample application: thrive_send (default) or neonhub.")
@@ -49,6 +53,7 @@ def demo(session: Session, app: App = None, rows: Rows = None, keep: Keep = Fals
     from dbopt.render.demo import DemoReporter
 
     sample = get(app or "thrive_send")
+    signal.signal(signal.SIGTERM, _terminate)  # Ctrl-C is an exception already; both end the server on their way out
     result = None
     events = walkthrough.run(sample, DEFAULT_ROWS if rows is None else rows, keep_in=kept_in if keep else None)
     with DemoReporter(session.output) as reporter, contextlib.closing(events):
@@ -58,3 +63,7 @@ def demo(session: Session, app: App = None, rows: Rows = None, keep: Keep = Fals
                 result = event.result
     assert result is not None  # the last event
     return EXIT_ATTENTION if result.failed or result.refused else EXIT_DONE
+
+
+def _terminate(signum: int, _frame: FrameType | None) -> NoReturn:
+    raise Interrupted(signum, "terminated, the private server is stopped")

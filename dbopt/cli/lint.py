@@ -20,7 +20,11 @@ Online = Annotated[bool, typer.Option("--online", help="Check against the databa
     examples=("dbopt lint", "dbopt lint indexes/ --online"),
     exits={0: "no error among the findings", 1: "an error-level finding"},
 )
-def lint(session: Session, specs: SpecArgument = None, online: Online = False) -> int:
+def lint(
+    session: Session,
+    specs: SpecArgument = None,  # noqa: ARG001 - it is a setting, see frame
+    online: Online = False,
+) -> int:
     """Says what is wrong with specs, or looks wrong, each with file and line: keys and values of the format, names,
     what an access method cannot do, expressions that do not parse, indexes that make others redundant. With --online
     the database is asked too: tables, columns, operator classes, extensions, enum labels, and what is there already.

@@ -26,7 +26,7 @@ Out = Annotated[
 )
 def plan(
     session: Session,
-    specs: SpecArgument = None,
+    specs: SpecArgument = None,  # noqa: ARG001 - it is a setting, see frame
     check: Check = False,
     out: Out = None,
     prune_foreign: PruneForeign = False,

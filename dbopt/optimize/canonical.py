@@ -4,9 +4,9 @@ Text is never compared with text that somebody wrote. A definition asked for is 
 table (twin.py), read back from the catalogs like any other index, and the two catalog forms are compared: method,
 columns, operator classes, collations, sort options, storage parameters as a set.
 
-Expressions and predicates are compared as PostgreSQL prints them, and where that differs the planner is asked (twin.py):
-`status IN ('a', 'b')` typed by a person and the same predicate restored from a dump print differently for ever, but the
-planner can tell that they hold for the same rows, and it decides which queries an index serves.
+Expressions and predicates are compared as PostgreSQL prints them, and where that differs its planner is asked
+(equivalence.py): `status IN ('a', 'b')` typed by a person and the same predicate restored from a dump print differently
+for ever, but mean the same.
 """
 
 from __future__ import annotations

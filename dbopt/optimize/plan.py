@@ -8,7 +8,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dbopt.optimize import canonical, check, decide, guard, mark, order, partitions, refusals, serves, tenants, twin
+from dbopt.optimize import (
+    canonical,
+    check,
+    decide,
+    equivalence,
+    guard,
+    mark,
+    order,
+    partitions,
+    refusals,
+    serves,
+    tenants,
+    twin,
+)
 from dbopt.optimize.canonical import Definition
 from dbopt.optimize.collect import NEW, Actual, collect, require_primary, working_names
 from dbopt.optimize.refusals import RefusedError, error, finding
@@ -341,7 +354,7 @@ class _Planner:
         if not canonical.same(canonical.blank(wanted), canonical.blank(actual), tablespace=asks):
             return False
         columns = self.actual.columns.get(table.oid, ())
-        return twin.same_to_the_planner(self.conn, table, columns, wanted, actual)
+        return equivalence.proven(self.conn, table, columns, wanted, actual)
 
     # Bookkeeping
 

@@ -76,35 +76,41 @@ def definitions(conn: Connection, server: Server, asked: Sequence[Asked]) -> lis
     return [answers[n] for n in range(len(asked))]
 
 
-def same_to_the_planner(
-    conn: Connection, table: Table, columns: Sequence[Column], one: Definition, other: Definition
-) -> bool:
-    """Whether two definitions that differ in the wording of expressions or predicate mean the same to the planner.
+def begin(conn: Connection) -> None:
+    """A transaction in which twins stand in for their tables and for nothing else.
 
-    What the wording says is put into one condition for each (`_condition`), and the planner has to prove each from the
-    other, as it proves that a partial index serves a query: both hold for the same rows then, and for the same queries.
-    A function of the user's must occur in both: the planner looks through it, but its body may change.
+    A table's name is a type's name too, and temporary ones come first unless said otherwise: a twin of `app.status`
+    would hide the type `public.status`. And a twin's index shall have a tablespace only if the entry asks for one.
     """
-    _begin(conn)
-    try:
-        conn.execute(_create_twin(table, columns))
-        functions = []
-        for name, form in (("one", one), ("other", other)):
-            condition = sql.SQL("CREATE INDEX {} ON {} ((true)) WHERE {}")
-            conn.execute(condition.format(sql.Identifier(name), _twin_name(table), _condition(form)))
-            functions.append(conn.execute(_FUNCTIONS, {"index": f"{_TEMP}.{name}"}).fetchall())
-        return (
-            functions[0] == functions[1]
-            and _proves(conn, table, _condition(one), "other")
-            and _proves(conn, table, _condition(other), "one")
-        )
-    except psycopg.Error:
-        if conn.closed:
-            raise
-        return False  # not to be told: rebuilding is the safe answer
-    finally:
-        if not conn.closed:
-            conn.execute("ROLLBACK")
+    conn.execute("BEGIN READ WRITE")
+    conn.execute(
+        """
+        /* dbopt: settings of a transaction with twins */
+        SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ',
+                 NULLIF(pg_catalog.current_setting('search_path'), ''), 'pg_temp'), true),
+               pg_catalog.set_config('temp_tablespaces', '', true)
+        """
+    )
+
+
+def create_twin(table: Table, columns: Sequence[Column]) -> sql.Composed:
+    """Types and collations are the server's own text, quoted and qualified by it."""
+    return sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(
+        name_of(table),
+        sql.SQL(", ").join(
+            sql.SQL("{} {}{}").format(
+                sql.Identifier(column.column),
+                sql.SQL(column.type),
+                sql.SQL(f" COLLATE {column.collation}" if column.collation else ""),
+            )
+            for column in columns
+        ),
+    )
+
+
+def name_of(table: Table) -> sql.Identifier:
+    """The twin of a table."""
+    return sql.Identifier(_TEMP, table.table)
 
 
 def _batches(asked: Sequence[Asked]) -> Iterator[list[_Twin]]:
@@ -127,17 +133,18 @@ def _batches(asked: Sequence[Asked]) -> Iterator[list[_Twin]]:
 def _all_at_once(
     conn: Connection, server: Server, asked: Sequence[Asked], batch: list[_Twin]
 ) -> dict[int, Definition | Refusal]:
+    prefix = _prefix(batch)
     try:
-        problem = _pipelined(conn, asked, batch)
+        problem = _pipelined(conn, asked, batch, prefix)
         if problem is not None:
             raise problem
-        return dict(_read(conn, server))
+        return dict(_read(conn, server, prefix))
     finally:
         if not conn.closed:
             conn.execute("ROLLBACK")
 
 
-def _pipelined(conn: Connection, asked: Sequence[Asked], batch: list[_Twin]) -> psycopg.Error | None:
+def _pipelined(conn: Connection, asked: Sequence[Asked], batch: list[_Twin], prefix: str) -> psycopg.Error | None:
     """Send a batch without waiting for each answer; the first error. It is not raised through the pipeline, which would
     log about the statements that it aborts.
     """
@@ -145,11 +152,11 @@ def _pipelined(conn: Connection, asked: Sequence[Asked], batch: list[_Twin]) -> 
     try:
         with conn.pipeline() as pipeline:
             try:
-                conn.execute("BEGIN READ WRITE")
+                begin(conn)
                 for twin in batch:
-                    conn.execute(_create_twin(twin.table, _used(asked, twin)))
+                    conn.execute(create_twin(twin.table, _used(asked, twin)))
                     for n in twin.asked:
-                        conn.execute(_create_index(asked[n], n))
+                        conn.execute(_create_index(asked[n], n, prefix))
                 pipeline.sync()
             except psycopg.Error as exc:
                 problem = exc
@@ -162,39 +169,19 @@ def _one_by_one(
     conn: Connection, server: Server, asked: Sequence[Asked], batch: list[_Twin]
 ) -> dict[int, Definition | Refusal]:
     refused: dict[int, Definition | Refusal] = {}
-    _begin(conn)
+    prefix = _prefix(batch)
+    begin(conn)
     try:
         for twin in batch:
-            answer = _attempt(conn, _create_twin(twin.table, _used(asked, twin)))
+            answer = _attempt(conn, create_twin(twin.table, _used(asked, twin)))
             for n in twin.asked:
-                problem = answer or _attempt(conn, _create_index(asked[n], n))
+                problem = answer or _attempt(conn, _create_index(asked[n], n, prefix))
                 if problem is not None:
                     refused[n] = problem
-        return refused | dict(_read(conn, server))
+        return refused | dict(_read(conn, server, prefix))
     finally:
         if not conn.closed:
             conn.execute("ROLLBACK")
-
-
-def _begin(conn: Connection) -> None:
-    """A transaction in which twins stand in for their tables and for nothing else.
-
-    A table's name is a type's name too, and temporary ones come first unless said otherwise: a twin of `app.status`
-    would hide the type `public.status`. The twins' indexes have no place of their own: a tablespace is then asked for.
-    No plan by sequential scan, where a partial index will do, and no reasoning about contradictions.
-    """
-    conn.execute("BEGIN READ WRITE")
-    conn.execute(
-        """
-        /* dbopt: settings of a transaction with twins */
-        SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ',
-                 NULLIF(pg_catalog.current_setting('search_path'), ''), 'pg_temp'), true),
-               pg_catalog.set_config('temp_tablespaces', '', true),
-               pg_catalog.set_config('enable_seqscan', 'off', true),
-               pg_catalog.set_config('enable_indexscan', 'on', true),
-               pg_catalog.set_config('constraint_exclusion', 'off', true)
-        """
-    )
 
 
 def _attempt(conn: Connection, statement: sql.Composed) -> Refusal | None:
@@ -223,26 +210,19 @@ def _known(twin: _Twin, names: set[str]) -> bool:
     return names <= {column.column for column in twin.columns}
 
 
-def _create_twin(table: Table, columns: Sequence[Column]) -> sql.Composed:
-    """Types and collations are the server's own text, quoted and qualified by it."""
-    return sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(
-        _twin_name(table),
-        sql.SQL(", ").join(
-            sql.SQL("{} {}{}").format(
-                sql.Identifier(column.column),
-                sql.SQL(column.type),
-                sql.SQL(f" COLLATE {column.collation}" if column.collation else ""),
-            )
-            for column in columns
-        ),
-    )
+def _create_index(one: Asked, number: int, prefix: str) -> sql.Composed:
+    return create_index(one.entry, schema=_TEMP, name=f"{prefix}{number}", table=one.table.table, concurrently=False)
 
 
-def _create_index(one: Asked, number: int) -> sql.Composed:
-    return create_index(one.entry, schema=_TEMP, name=f"dbopt_{number}", table=one.table.table, concurrently=False)
+def _prefix(batch: list[_Twin]) -> str:
+    """How the names of the twins' indexes begin: as no table of the batch is called."""
+    prefix = "dbopt_"
+    while any(twin.table.table.startswith(prefix) for twin in batch):
+        prefix += "_"
+    return prefix
 
 
-def _read(conn: Connection, server: Server) -> Iterator[tuple[int, Definition]]:
+def _read(conn: Connection, server: Server, prefix: str) -> Iterator[tuple[int, Definition]]:
     """The definitions on the twins, by their number."""
     oids = [
         row[0]
@@ -255,40 +235,5 @@ def _read(conn: Connection, server: Server) -> Iterator[tuple[int, Definition]]:
     with_text = [row.oid for row in rows if row.has_expressions or row.has_predicate]
     texts = {row.oid: row for row in catalog.EXPRESSIONS.rows(conn, server.version, {"oids": with_text})}
     for row in rows:
-        if row.index.startswith("dbopt_"):
-            yield int(row.index.removeprefix("dbopt_")), definition(row, texts.get(row.oid))
-
-
-def _condition(form: Definition) -> sql.Composable:
-    """A condition that is the same to the planner only if all expressions and the predicate are.
-
-    `num_nulls(x) > n` stands for the n-th key, whatever its type: two of them imply one another only if their
-    expressions are one tree. (A comparison of the printed trees would overlook collations, which EXPLAIN leaves out.)
-    """
-    parts = [
-        sql.SQL(f"pg_catalog.num_nulls(({key.expression})) > {n}")
-        for n, key in enumerate(form.keys, start=1)
-        if key.expression is not None
-    ]
-    return sql.SQL(" AND ").join([*parts, sql.SQL(f"({form.predicate or 'true'})")])
-
-
-def _proves(conn: Connection, table: Table, condition: sql.Composable, index: str) -> bool:
-    """Whether the planner would use this partial index for a query with the condition."""
-    query = sql.SQL("EXPLAIN (COSTS OFF) SELECT 1 FROM {} WHERE {}").format(_twin_name(table), condition)
-    lines = [line for (line,) in conn.execute(query)]
-    return any(line.endswith((f"using {index} on {table.table}", f"Bitmap Index Scan on {index}")) for line in lines)
-
-
-def _twin_name(table: Table) -> sql.Identifier:
-    return sql.Identifier(_TEMP, table.table)
-
-
-# Those of PostgreSQL itself are pinned and not listed.
-_FUNCTIONS = """
-/* dbopt: the users' functions that an index calls */
-SELECT DISTINCT d.refobjid::int8 FROM pg_catalog.pg_depend AS d
- WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = %(index)s::pg_catalog.regclass
-   AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
- ORDER BY 1
-"""
+        if row.index.startswith(prefix):
+            yield int(row.index.removeprefix(prefix)), definition(row, texts.get(row.oid))

@@ -12,7 +12,7 @@ from dbopt.render.sql import pasteable
 from dbopt.render.words import STYLES, blocker, database, estimate, plural, subject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from rich.syntax import Syntax
     from rich.text import Text
@@ -25,12 +25,21 @@ _LABEL_COLUMNS = 11  # as wide as "waits for" and the blanks after it
 
 def write_text(out: Stream, plan: Plan, next_command: str | None) -> None:
     out.write(_headline(plan) + "\n")
+    common = _common_hazards(plan.steps)
     for number, step in enumerate(plan.steps, 1):
         out.write("\n")
-        out.print(_step(number, step, out))
-    if plan.refused:
+        out.print(_step(number, step, out, common))
+    if common:
         out.write("\n")
-        for item in plan.refused:
+        for hazard, numbers in common.items():
+            said = f"hazard of steps {_ranges(numbers)}: {visible(hazard)}"
+            out.write(_folded(said, _LABEL_COLUMNS, out.columns) + "\n")
+    # An entry that an error refuses is told by that error, with file, line and hint.
+    told = {(finding.index, finding.message) for finding in plan.findings}
+    refused = [item for item in plan.refused if (item.index, item.error) not in told]
+    if refused:
+        out.write("\n")
+        for item in refused:
             out.print(_refused(item))
     if plan.findings:
         out.write("\n")
@@ -59,7 +68,27 @@ def _headline(plan: Plan) -> str:
     return f"{', '.join([*counts, *refused, f'{unchanged} unchanged'])} on {database(plan.target)}"
 
 
-def _step(number: int, step: Step, out: Stream) -> Text:
+def _common_hazards(steps: Sequence[Step]) -> dict[str, list[int]]:
+    """The hazards of more than one step, with the numbers of the steps: said once, not at each."""
+    numbers: dict[str, list[int]] = {}
+    for number, step in enumerate(steps, 1):
+        for hazard in step.hazards:
+            numbers.setdefault(hazard, []).append(number)
+    return {hazard: found for hazard, found in numbers.items() if len(found) > 1}
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """`2-5, 7` for 2, 3, 4, 5, 7."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][-1] == number - 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+
+
+def _step(number: int, step: Step, out: Stream, common: Collection[str]) -> Text:
     from rich.text import Text
 
     text = Text(f"{number}. ").append(step.action.value, STYLES[step.action]).append(" ")
@@ -67,7 +96,7 @@ def _step(number: int, step: Step, out: Stream) -> Text:
     if step.domain:
         text.append(f"  ({visible(step.domain)})", "dim")
     columns = out.columns
-    for label, said in _facts(step):
+    for label, said in _facts(step, common):
         text.append("\n   ").append(f"{label:<{_LABEL_COLUMNS}}", "yellow" if label == "hazard" else "dim")
         text.append(_folded(said, _LABEL_COLUMNS + 3, columns))
     text.append("\n")
@@ -76,10 +105,11 @@ def _step(number: int, step: Step, out: Stream) -> Text:
     return text
 
 
-def _facts(step: Step) -> Iterator[tuple[str, str]]:
+def _facts(step: Step, common: Collection[str]) -> Iterator[tuple[str, str]]:
     yield "reason", visible(step.reason)
     for hazard in step.hazards:
-        yield "hazard", visible(hazard)
+        if hazard not in common:
+            yield "hazard", visible(hazard)
     if step.estimate:
         yield "estimate", estimate(step.estimate)
     for who in step.waits_for:

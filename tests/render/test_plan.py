@@ -8,9 +8,10 @@ import re
 
 import pytest
 
-from dbopt.optimize.steps import Plan
+from dbopt.optimize.steps import Item, ItemStatus, Plan
 from dbopt.render.output import Format
 from dbopt.render.plan import write_plan
+from dbopt.spec.finding import Finding, Severity
 
 from .values import ANALYZE, CREATE, FINDINGS, HOSTILE, PLAN, TARGET, UNCHANGED, Memory
 
@@ -215,3 +216,23 @@ def test_hostile_names_reach_programs_whole(name: str) -> None:
     document = json.loads(shown(Format.JSON, hostile(name)))
     assert document["steps"][0]["index"] == name
     assert document["steps"][0]["table"] == f"{name}.{name}"
+
+
+def test_hazards_of_several_steps_are_said_once() -> None:
+    steps = tuple(
+        dataclasses.replace(
+            CREATE, index=f"i{n}", waits_for=(), hazards=("delays VACUUM", "alone") if n == 2 else ("delays VACUUM",)
+        )
+        for n in range(5)
+    )
+    text = shown(Format.TABLE, dataclasses.replace(PLAN, steps=steps))
+    assert text.count("delays VACUUM") == 1
+    assert "hazard of steps 1-5: delays VACUUM\n" in text
+    assert "   hazard     alone\n" in text
+
+
+def test_an_entry_that_an_error_refuses_is_told_once() -> None:
+    finding = Finding(severity=Severity.ERROR, code="missing-table", index="a", message="no such table")
+    item = Item(index="a", schema="s", table="t", status=ItemStatus.REFUSED, error="no such table")
+    text = shown(Format.TABLE, dataclasses.replace(PLAN, steps=(), refused=(item,), findings=(finding,)))
+    assert text.count("no such table") == 1

@@ -230,7 +230,7 @@ ABILITIES = {
     "`order`": ("keys: [{column: a, order: asc}]", (6, 31)),
     "`nulls`": ("keys: [{column: a, nulls: last}]", (6, 31)),
 }
-# What PostgreSQL 13 to 18 answer; asked with each of these definitions.
+# As test_methods_on_server.py has it from the server.
 CAN = {
     "btree": {"unique", "included columns", "several keys", "`order`", "`nulls`"},
     "hash": set(),
