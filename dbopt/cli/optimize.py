@@ -40,8 +40,8 @@ def optimize(
     prune_foreign: PruneForeign = False,
     adopt: Adopt = False,
 ) -> int:
-    """Shows the plan, asks, and carries it out without locking writers out: indexes are built, renamed and dropped
-    CONCURRENTLY, each is proved valid, and an index that fails does not stop the others. Ctrl-C ends the build on the
+    """Shows the plan, asks, and carries it out without locking writers out: indexes are built and dropped
+    CONCURRENTLY, each is proved valid, and one that fails does not stop the others. Ctrl-C ends the build on the
     server and removes what it leaves; the next run goes on from there.
     """
     from dbopt.cli import applying, plans

@@ -221,7 +221,7 @@ def _usual(book: Book, table: str, column: Column) -> Recipe | None:
     definition = book.schema.tables[table]
     if column.name == "id":
         return own_id
-    if column.name == "createdAt":
+    if column.default == "CURRENT_TIMESTAMP":  # which would make every load another one
         return past(700)
     if column.name in ("updatedAt", "lastUpdated") and "createdAt" in definition.columns:
         return since("createdAt")

@@ -142,57 +142,65 @@ _INDEX_TAIL = """
                COALESCE(c.reloptions, '{}') AS reloptions,
                ts.spcname::text AS tablespace,
                i.indexprs IS NOT NULL AS has_expressions, i.indpred IS NOT NULL AS has_predicate,
-               (SELECT con.conname::text FROM pg_catalog.pg_constraint AS con
-                 WHERE con.conindid = i.indexrelid AND con.contype IN ('p', 'u', 'x')
-                 ORDER BY con.conname LIMIT 1) AS constraint,
-               (SELECT con.conname::text FROM pg_catalog.pg_constraint AS con
-                 WHERE con.confrelid = i.indrelid AND con.conindid = i.indexrelid AND con.contype = 'f'
-                 ORDER BY con.conname LIMIT 1) AS referenced_by,
+               needs.constraint, needs.referenced_by,
                c.relispartition AS is_partition,
                (SELECT h.inhparent::int8 FROM pg_catalog.pg_inherits AS h WHERE h.inhrelid = i.indexrelid
                  LIMIT 1) AS parent_oid,
-               pg_catalog.obj_description(i.indexrelid, 'pg_class') AS comment,
+               (SELECT d.description FROM pg_catalog.pg_description AS d
+                 WHERE d.objoid = i.indexrelid AND d.classoid = 'pg_catalog.pg_class'::regclass AND d.objsubid = 0)
+                 AS comment,
                COALESCE(pg_catalog.pg_relation_size(i.indexrelid), 0) AS size_bytes,
                COALESCE(pg_catalog.pg_stat_get_numscans(i.indexrelid), 0) AS idx_scan,
                (SELECT p.pid FROM pg_catalog.pg_stat_progress_create_index AS p
                  WHERE p.datid = (SELECT oid FROM pg_catalog.pg_database
                                    WHERE datname = pg_catalog.current_database())
                    AND p.index_relid = i.indexrelid LIMIT 1) AS build_pid,
-               (SELECT pg_catalog.array_agg(NULLIF(ia.attstattarget, -1)::int4 ORDER BY ia.attnum)
-                  FROM pg_catalog.pg_attribute AS ia WHERE ia.attrelid = i.indexrelid) AS statistics_targets,
+               k.statistics_targets,
                c.relkind = 'i' AND i.indexprs IS NOT NULL AND i.indpred IS NULL AND t.reltuples > 0
-                 AND EXISTS (SELECT FROM pg_catalog.pg_stats AS s
-                              WHERE s.schemaname = n.nspname AND s.tablename = t.relname)
-                 AND NOT EXISTS (SELECT FROM pg_catalog.pg_stats AS s
-                                  WHERE s.schemaname = n.nspname AND s.tablename = c.relname) AS lacks_statistics
+                 AND (SELECT true FROM pg_catalog.pg_stats AS s
+                       WHERE s.schemaname = n.nspname AND s.tablename = t.relname LIMIT 1) IS TRUE
+                 AND (SELECT true FROM pg_catalog.pg_stats AS s
+                       WHERE s.schemaname = n.nspname AND s.tablename = c.relname LIMIT 1) IS NULL AS lacks_statistics
           FROM pg_catalog.pg_index AS i
           JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
           JOIN pg_catalog.pg_class AS t ON t.oid = i.indrelid
           JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
           JOIN pg_catalog.pg_am AS am ON am.oid = c.relam
           LEFT JOIN pg_catalog.pg_tablespace AS ts ON ts.oid = c.reltablespace
-         CROSS JOIN LATERAL (
-               SELECT pg_catalog.array_agg(a.attname::text ORDER BY key.n) AS columns,
+          LEFT JOIN (
+               SELECT con.conindid, MIN(con.conname::text) FILTER (WHERE con.contype <> 'f') AS constraint,
+                      MIN(con.conname::text) FILTER (WHERE con.contype = 'f') AS referenced_by
+                 FROM pg_catalog.pg_constraint AS con
+                WHERE con.contype IN ('p', 'u', 'x', 'f')
+                GROUP BY con.conindid
+               ) AS needs ON needs.conindid = i.indexrelid
+          JOIN (
+               SELECT x.indexrelid,
+                      pg_catalog.array_agg(a.attname::text ORDER BY key.n) AS columns,
                       pg_catalog.array_agg(opn.nspname || '.' || op.opcname ORDER BY key.n)
-                        FILTER (WHERE key.n <= i.indnkeyatts) AS opclasses,
+                        FILTER (WHERE key.n <= x.indnkeyatts) AS opclasses,
                       pg_catalog.array_agg(pg_catalog.array_to_string(ia.attoptions, ', ') ORDER BY key.n)
-                        FILTER (WHERE key.n <= i.indnkeyatts) AS opclass_options,
+                        FILTER (WHERE key.n <= x.indnkeyatts) AS opclass_options,
                       pg_catalog.array_agg(con.nspname || '.' || co.collname ORDER BY key.n)
-                        FILTER (WHERE key.n <= i.indnkeyatts) AS collations,
+                        FILTER (WHERE key.n <= x.indnkeyatts) AS collations,
                       pg_catalog.array_agg(key.option::int4 ORDER BY key.n)
-                        FILTER (WHERE key.n <= i.indnkeyatts) AS indoption
-                 FROM ROWS FROM (
-                        pg_catalog.unnest(i.indkey::int2[]), pg_catalog.unnest(i.indclass::oid[]),
-                        pg_catalog.unnest(i.indcollation::oid[]), pg_catalog.unnest(i.indoption::int2[])
+                        FILTER (WHERE key.n <= x.indnkeyatts) AS indoption,
+                      pg_catalog.array_agg(NULLIF(ia.attstattarget, -1)::int4 ORDER BY key.n) AS statistics_targets
+                 FROM pg_catalog.pg_index AS x
+                CROSS JOIN LATERAL ROWS FROM (
+                        pg_catalog.unnest(x.indkey::int2[]), pg_catalog.unnest(x.indclass::oid[]),
+                        pg_catalog.unnest(x.indcollation::oid[]), pg_catalog.unnest(x.indoption::int2[])
                       ) WITH ORDINALITY AS key(attnum, opclass_oid, collation_oid, option, n)
                  LEFT JOIN pg_catalog.pg_attribute AS a
-                   ON a.attrelid = i.indrelid AND a.attnum = key.attnum AND key.attnum <> 0
-                 LEFT JOIN pg_catalog.pg_attribute AS ia ON ia.attrelid = i.indexrelid AND ia.attnum = key.n
+                   ON a.attrelid = x.indrelid AND a.attnum = key.attnum AND key.attnum <> 0
+                 LEFT JOIN pg_catalog.pg_attribute AS ia ON ia.attrelid = x.indexrelid AND ia.attnum = key.n
                  LEFT JOIN pg_catalog.pg_opclass AS op ON op.oid = key.opclass_oid
                  LEFT JOIN pg_catalog.pg_namespace AS opn ON opn.oid = op.opcnamespace
                  LEFT JOIN pg_catalog.pg_collation AS co ON co.oid = key.collation_oid
                  LEFT JOIN pg_catalog.pg_namespace AS con ON con.oid = co.collnamespace
-               ) AS k
+                WHERE x.indrelid = ANY (%(oids)s::oid[])
+                GROUP BY x.indexrelid
+               ) AS k ON k.indexrelid = i.indexrelid
          WHERE i.indrelid = ANY (%(oids)s::oid[])
          ORDER BY n.nspname, c.relname
         """

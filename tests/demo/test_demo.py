@@ -33,9 +33,9 @@ def on_this_server(server_binaries: Binaries, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture
-def state_file(tmp_path: Path) -> Path:
-    """How a kept server is found; conftest has put our home there."""
-    return tmp_path / "home" / "state" / "dbopt" / "demo" / "server.json"
+def state_file() -> Path:
+    """How a kept server is found."""
+    return Path(os.environ["XDG_STATE_HOME"], "dbopt", "demo", "server.json")
 
 
 def home_of(conninfo: str) -> Path:

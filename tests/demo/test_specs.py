@@ -84,7 +84,8 @@ def test_each_index_serves_the_statements_that_it_is_for(optimized: Optimized) -
 def plan_without_the_others(database: Database, table: str, index: str, query: str) -> str:
     with database.connect() as conn:
         others = conn.execute(
-            "SELECT format('DROP INDEX %%s', i.indexrelid::regclass) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
+            "SELECT format('DROP INDEX %%s', i.indexrelid::regclass)"
+            " FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
             " WHERE i.indrelid = format('%%I', %s::text)::regclass AND NOT i.indisprimary AND c.relname <> %s",
             [table, index],
         ).fetchall()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from optimize.runs import Project
+
+from tests.optimize.runs import Project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

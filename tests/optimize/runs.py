@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -83,20 +83,17 @@ class Background(Run):
 
     def __init__(self, project: Project, plan: Plan, wait_seconds: float | None) -> None:
         super().__init__()
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, args=(project, plan, wait_seconds), daemon=True)
-        self._thread.start()
+        thread = ThreadPoolExecutor(max_workers=1)
+        self._work = thread.submit(self._listen, project, plan, wait_seconds)
+        thread.shutdown(wait=False)
 
-    def _work(self, project: Project, plan: Plan, wait_seconds: float | None) -> None:
-        try:
-            for event in project.events(plan, wait_seconds, lambda: self.signum):
-                self.events.append(event)
-        except BaseException as exc:
-            self._error = exc
+    def _listen(self, project: Project, plan: Plan, wait_seconds: float | None) -> None:
+        for event in project.events(plan, wait_seconds, lambda: self.signum):
+            self.events.append(event)
 
     @property
     def ended(self) -> bool:
-        return not self._thread.is_alive()
+        return self._work.done()
 
     def until_it_waits_for(self, pid: int) -> None:
         wait_until(lambda: self.waits_for(pid) or self.ended, f"waiting for pid {pid}")
@@ -107,9 +104,7 @@ class Background(Run):
         return self
 
     def finish(self) -> Self:
-        wait_until(lambda: self.ended, "the end of the run")
-        if self._error is not None:
-            raise self._error
+        self._work.result(timeout=2 * PATIENCE_SECONDS)
         return self
 
 
@@ -129,7 +124,7 @@ class Project:
     def __exit__(self, *exc: object) -> None:
         for run in self._background:
             if not run.ended:
-                run.interrupt()._thread.join(PATIENCE_SECONDS)
+                run.interrupt().finish()
 
     def wants(self, *entries: str) -> Self:
         """The spec's entries from now on, as they stand between braces: `name: a, table: t, keys: [b]`."""
@@ -173,23 +168,16 @@ class Project:
         assert plan.refused == ()
 
 
-def sessions(database: Database) -> list[tuple[int, str]]:
-    """(pid, statement) of dbopt's sessions that run a statement."""
-    return [
-        (pid, query)
-        for pid, query in database.sql(
-            "SELECT pid, query FROM pg_stat_activity WHERE datname = current_database()"
-            " AND application_name = 'dbopt optimize' AND state = 'active' ORDER BY pid"
-        )
-    ]
+def building(database: Database) -> list[tuple[int, str]]:
+    """(pid, statement) of dbopt's sessions that build or drop an index right now."""
+    return database.sql(
+        "SELECT pid, query FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'"
+        " AND application_name = 'dbopt optimize' AND query ~ '^(CREATE|DROP) ' ORDER BY pid"
+    )
 
 
 def builder_pid(database: Database) -> int:
-    """The session that builds or drops right now."""
-
-    def found() -> list[int]:
-        return [pid for pid, query in sessions(database) if query.startswith(("CREATE", "DROP INDEX"))]
-
-    wait_until(found, "a build")
-    [pid] = found()
+    """The session that builds or drops, as soon as it does."""
+    wait_until(lambda: building(database), "a build")
+    [(pid, _)] = building(database)
     return pid

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from helpers import assert_index, index_comment, index_names, invalid_indexes, open_transaction, wait_until
-from optimize.runs import Run
 
 from dbopt.optimize.events import Progress, Result, RunStarted, StepFinished, StepStarted
 from dbopt.optimize.steps import Action
+from tests.optimize.runs import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from optimize.runs import Project
     from server import Database
+
+    from tests.optimize.runs import Project
 
 POSTS = (
     "CREATE TABLE posts (id int PRIMARY KEY, author int, title text, score int);"
