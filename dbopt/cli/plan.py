@@ -52,6 +52,6 @@ def plan(
             planfile.write(made, out)
             again = ["--plan", str(out)]
         plans.show(session, made, next_command=session.call("optimize", *again, specs=out is None))
-        if check and plans.drifted(made):
+        if check and made.drifted:
             code = EXIT_ATTENTION
     return code

@@ -6,7 +6,6 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from dbopt.render.output import Format
-from dbopt.spec.finding import Severity
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,11 +50,6 @@ def show_to_people(session: Session, plan: Plan) -> None:
     if output.format is not Format.TABLE:
         output = dataclasses.replace(output, format=Format.TABLE, out=output.err)
     write_plan(output, plan)
-
-
-def drifted(plan: Plan) -> bool:
-    """Whether the database is other than the specs say, or cannot be made so."""
-    return bool(plan.steps or plan.refused) or any(finding.severity is Severity.ERROR for finding in plan.findings)
 
 
 def flags(*, prune_foreign: bool, adopt: bool, plan_file: Path | None = None, wait: str | None = None) -> list[str]:

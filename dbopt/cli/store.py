@@ -25,6 +25,7 @@ What = Annotated[Action, typer.Argument(metavar="status|upgrade", help="Look at 
     "store",
     examples=("dbopt store status", "dbopt store upgrade"),
     exits={0: "the store is up to date", 1: "status: its tables are missing, or of another version of dbopt"},
+    database=False,
 )
 def store(session: Session, action: What) -> int:
     """Past runs are kept in a file of your own, or where `store:` in dbopt.yaml or DBOPT_STORE_URL says: a SQLite file,

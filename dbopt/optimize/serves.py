@@ -14,6 +14,7 @@ from psycopg import sql
 
 from dbopt import grammar
 from dbopt.optimize.refusals import finding
+from dbopt.optimize.steps import NOT_USED, SORTS
 from dbopt.spec.finding import Finding, Severity
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from dbopt.postgres.server import Server
     from dbopt.spec.model import IndexSpec, Serve
 
-# What a disappointed expectation is called; with one of these, the database is not as the spec says.
-NOT_USED, SORTS = "not-used", "sorts"
 _SORTS = ("Sort", "Incremental Sort")
 _PLANNED = ("select_stmt", "insert_stmt", "update_stmt", "delete_stmt", "merge_stmt")
 

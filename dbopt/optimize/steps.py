@@ -10,11 +10,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from dbopt.spec.finding import Finding, Severity
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dbopt.optimize.canonical import Definition
-    from dbopt.spec.finding import Finding
+
+
+# Codes of findings about an index that is in place and does not do what the spec expects of it (serves.py).
+NOT_USED, SORTS = "not-used", "sorts"
 
 
 class Action(StrEnum):
@@ -115,6 +120,13 @@ class Plan:
     refused: tuple[Item, ...] = ()
     concerns: tuple[tuple[str, str], ...] = ()
     state: str = ""
+
+    @property
+    def drifted(self) -> bool:
+        """Whether the database is other than the specs say, cannot be made so, or disappoints what they expect."""
+        return bool(self.steps or self.refused) or any(
+            finding.severity is Severity.ERROR or finding.code in (NOT_USED, SORTS) for finding in self.findings
+        )
 
     def summary(self) -> dict[str, int]:
         counts = Counter(step.action for step in self.steps)

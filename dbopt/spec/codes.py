@@ -1,6 +1,15 @@
-"""The codes of findings that need no server, each with one sentence for the documentation."""
+"""The codes of all findings, each with one sentence and its severity: `python -m dbopt.spec.codes` writes them into
+docs/findings.md.
+
+A code, once published, keeps its meaning: people filter and search by it.
+"""
 
 from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from dbopt.spec.finding import Severity
 
 LOADER = {
     "no-spec-files": "A folder that was given holds no *.yaml or *.yml file.",
@@ -64,4 +73,122 @@ LINT = {
     "not-yet-supported": "This version of dbopt does not act on the key; it refuses the item rather than ignore it.",
 }
 
-CODES = LOADER | LINT
+ONLINE = {
+    # The table and its columns.
+    "missing-table": "The table does not exist; the hint names near ones, and other schemas that have it.",
+    "not-a-table": "`table` is a view, a foreign table, a sequence or the like, which cannot have indexes.",
+    "not-a-user-table": "`table` is a system catalog or a temporary table.",
+    "not-partitioned": "`partitions` is given for a table that has none.",
+    "no-tenant": "No schema that the pattern means has the table.",
+    "missing-column": "A column does not exist; the hint names near ones.",
+    # What the definition needs of the server.
+    "missing-extension": "An extension in `needs` is not installed in this database; dbopt never creates one.",
+    "missing-object": "An operator class, collation, access method, type or tablespace does not exist.",
+    "missing-function": "An expression calls a function that does not exist for these types.",
+    "wrong-value": "A literal is no value of the column's type, such as an enum label that does not exist.",
+    "wrong-type": "An expression has another type than its place needs.",
+    "bad-parameter": "The server refuses a storage parameter or its value.",
+    "syntax-error": "The server cannot parse the definition, though the grammar that dbopt brings along can.",
+    "not-supported-by-server": "This server cannot do it: its version, the access method or the kind of table.",
+    "invalid-definition": "The server refuses the definition for another reason; the message has its words.",
+    "unique-needs-partition-key": "A unique index over partitions has to contain the partition key.",
+    # Rights, and who else is there.
+    "not-owner": "Only the table's owner can make an index on it; the hint is the GRANT.",
+    "not-permitted": "The role lacks a right; the hint is the GRANT.",
+    "name-taken": "Another relation of the schema has the name, or an index that dbopt cannot replace.",
+    "being-built": "Somebody builds an index of this name right now.",
+    "table-locked": "Somebody holds an exclusive lock on the table, so its expressions could not be compared.",
+    # Drops and replacements that are not done.
+    "needed-by-constraint": "A constraint, foreign key, replica identity or partition tree needs the index.",
+    "foreign-index": "The index to be dropped does not carry the mark of this domain.",
+    "guarded": "The `guard` keeps the index: it is used, or nobody can know that it is not.",
+    # What is there besides.
+    "duplicate-of-unique": "A unique index with the same keys is there already.",
+    "duplicate-of-existing": "An index with the same keys is there already.",
+    "prefix-of-existing": "The keys are the first keys of an index that is there.",
+    "led-by-unique": "The first keys are unique already, so the others cannot narrow a search.",
+    "makes-redundant": "An index that is there becomes a prefix of this one.",
+    "extra-index": "`extras: report`: an index on a table of the spec is in no spec.",
+    "invalid-index": "An INVALID index that is in no spec: it slows writes and serves no query.",
+    # What `serves` expects.
+    "serves-not-planned": "The server cannot plan a statement of `serves`.",
+    "not-used": "The index is in place, and the plan of a statement in `serves` does not use it, or uses it and should not.",
+    "sorts": "The index is in place, and the plan of a statement in `serves` sorts, or does not and should.",
+}
+
+CODES = LOADER | LINT | ONLINE
+
+# An error unless it stands here. Some codes are worse in one place than in another.
+_WARNING, _INFO, _ERROR = (Severity.WARNING,), (Severity.INFO,), (Severity.ERROR,)
+_MILDER: dict[str, tuple[Severity, ...]] = {
+    "leftover-name": _WARNING,
+    "was-own-name": _WARNING,
+    "name-looks-qualified": _INFO,
+    "column-looks-like-expression": _INFO,
+    "expr-is-column": _INFO,
+    "repeated-column": _WARNING,
+    "unknown-method": _ERROR + _INFO,  # one that differs from PostgreSQL's own in letter case alone is an error
+    "duplicate-definition": _WARNING,
+    "redundant-prefix": _WARNING,
+    "not-immutable": _ERROR + _WARNING,  # a function that people often wrap under its own name is a warning
+    "sql-redundant-words": _INFO,
+    "absent-with-definition": _WARNING,
+    "guard-without-absent": _WARNING,
+    "why-missing": _INFO,
+    "expired": _WARNING,
+    "not-yet-supported": _ERROR + _WARNING,  # lint warns, plan and optimize refuse
+    "not-partitioned": _WARNING,
+    "no-tenant": _WARNING,
+    "duplicate-of-unique": _WARNING,
+    "duplicate-of-existing": _WARNING,
+    "prefix-of-existing": _WARNING,
+    "led-by-unique": _WARNING,
+    "makes-redundant": _INFO,
+    "extra-index": _INFO,
+    "invalid-index": _WARNING,
+    "serves-not-planned": _WARNING,
+    "not-used": _WARNING,
+    "sorts": _WARNING,
+}
+
+
+def severities(code: str) -> tuple[Severity, ...]:
+    """How severe a finding of this code is, the worst first. Raises KeyError for a code that does not exist."""
+    CODES[code]
+    return _MILDER.get(code, _ERROR)
+
+
+_HEAD = """\
+# Findings
+
+<!-- Made by `python -m dbopt.spec.codes`. -->
+
+Every finding of `dbopt lint`, `plan` and `optimize` has a code, printed in brackets behind its message and as `code`
+in `--format json`. **error**: the item is not applied; **warning**: it is, and somebody should look; **info**: worth
+knowing. Two severities mean that it depends on the case.
+"""
+
+_PARTS = (
+    ("Reading a spec", "The file cannot be used as it stands. Every problem of every file is told at once.", LOADER),
+    ("Looking at specs", "`dbopt lint` says these without a server.", LINT),
+    (
+        "Asking the database",
+        "`dbopt lint --online`, `plan` and `optimize` say these.",
+        ONLINE,
+    ),
+)
+
+
+def page() -> str:
+    """docs/findings.md."""
+    lines = [_HEAD]
+    for title, sentence, codes in _PARTS:
+        lines += [f"## {title}", "", sentence, "", "| code | severity | meaning |", "|---|---|---|"]
+        lines += [f"| `{code}` | {', '.join(severities(code))} | {meaning} |" for code, meaning in codes.items()]
+        lines.append("")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs")
+    (folder / "findings.md").write_text(page(), encoding="utf-8")

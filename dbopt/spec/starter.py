@@ -19,8 +19,7 @@ specs: indexes/                      # where the index specs are
 #   main: {dsn: service=app_primary}
 #   reports: {dsn: "postgresql://dbopt@replica:5432/app", replicas_of: main}
 
-# optimize: {wait: 5m, jobs: 1}      # how long to wait for other sessions, how many builds at a time
-# slow_queries: {threshold: 500ms}
+# optimize: {wait: 5m}               # how long each step may wait for other sessions
 """
 
 SPEC = """\

@@ -103,10 +103,10 @@ def test_those_who_are_not(project: Project, posts: Database, statement: str) ->
 
 def test_snapshots_and_tables_of_other_databases_do_not_matter(project: Project, posts: Database, pg: Server) -> None:
     project.wants(BY_AUTHOR)
-    with pg.database(template=posts.name) as twin:  # the same oids
-        with open_transaction(twin, SNAPSHOT), open_transaction(twin, WRITE):
-            assert foreseen(project) == ()
-            project.run(wait_seconds=SHORT_SECONDS).assert_applied()
+    same_oids = pg.database(template=posts.name)
+    with same_oids as twin, open_transaction(twin, SNAPSHOT), open_transaction(twin, WRITE):
+        assert foreseen(project) == ()
+        project.run(wait_seconds=SHORT_SECONDS).assert_applied()
 
 
 @pytest.mark.parametrize("statement", ["SELECT count(*) FROM posts", WRITE])
@@ -145,7 +145,8 @@ def test_a_prepared_transaction_is_named(preparing: Database, tmp_path: Path, so
         [error] = run.errors
         assert "prepared transaction transfer 7" in error
         preparing.sql("COMMIT PREPARED 'transfer 7'")
-        project.assert_converges()  # and the other one, elsewhere, is not waited for
+        project.assert_converges()  # the other one, elsewhere, is not waited for
+    preparing.sql("ROLLBACK PREPARED 'elsewhere'")
 
 
 # When it takes too long
@@ -200,8 +201,6 @@ def test_every_phase_of_waiting_has_its_own_budget(project: Project, posts: Data
             run.until_it_waits_for(first)
             wait_until(lambda: run.blockers(WRITERS), "the first phase")
             snapshot_pid = snapshot.enter_context(open_transaction(posts, SNAPSHOT))
-            third = posts.connect()
-            third.execute("SELECT 1")
             posts.sql(f"SELECT pg_sleep({2 * SHORT_SECONDS})")
             # A writer that begins now is waited for before validation: the index is not yet known to it.
             later = second.enter_context(open_transaction(posts, WRITE.replace("1", "2")))
@@ -269,14 +268,15 @@ def test_somebody_elses_build_on_the_table_is_let_end(project: Project, posts: D
     project.wants(BY_AUTHOR)
     plan = project.plan()
     theirs = "CREATE INDEX CONCURRENTLY theirs ON posts (author, id)"
-    with open_transaction(posts, WRITE) as writer, beside(lambda: posts.sql(theirs)):
+    writer = posts.connect()
+    writer.execute(WRITE)
+    with beside(lambda: posts.sql(theirs)):
         wait_until(lambda: invalid_indexes(posts), "their build")
         run = project.start(plan)
         wait_until(lambda: run.blockers(OTHER_BUILD), "our waiting")
-        assert not run.waits_for(writer)
+        assert not run.waits_for(writer.info.backend_pid)
         assert building(posts) == []
-        # The wait is over as soon as the writer is.
-        posts.sql("SELECT pg_terminate_backend(%s)", [writer])
+        writer.rollback()
     run.finish().assert_applied()
     assert invalid_indexes(posts) == []
     assert index_names(posts, "posts") == ["by_author", "posts_pkey", "theirs"]
@@ -286,12 +286,15 @@ def test_giving_up_on_somebody_elses_build_leaves_nothing(project: Project, post
     project.wants(BY_AUTHOR)
     plan = project.plan()
     theirs = "CREATE INDEX CONCURRENTLY theirs ON posts (author, id)"
-    with beside(lambda: posts.sql(theirs)), open_transaction(posts, WRITE):
+    writer = posts.connect()
+    writer.execute(WRITE)
+    with beside(lambda: posts.sql(theirs)):
         wait_until(lambda: invalid_indexes(posts), "their build")
         run = project.run(plan, wait_seconds=SHORT_SECONDS)
         [error] = run.errors
         assert "gave up waiting" in error
         assert "by_author" not in index_names(posts, "posts")
+        writer.rollback()
     project.assert_converges()
 
 
@@ -307,7 +310,7 @@ def test_vacuum_is_waited_for(project: Project, posts: Database) -> None:
                 janitor.execute("VACUUM posts")
 
         with beside(clean):
-            wait_until(lambda: posts.sql("SELECT FROM pg_stat_progress_vacuum"), "the vacuum")
+            wait_until(lambda: posts.sql("SELECT pid FROM pg_stat_progress_vacuum"), "the vacuum")
             run = project.start(plan)
             run.until_it_waits_for(janitor.info.backend_pid)
             janitor.cancel_safe()
