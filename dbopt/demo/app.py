@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from dbopt.demo.paths import AccessPath
 
-DEFAULT_ROWS = 150_000
+DEFAULT_ROWS = 120_000
 MIN_ROWS, MAX_ROWS = 100, 20_000_000  # below, nothing is left to measure; above, a demo fills the disk
 
 # The present of the data. Fixed, so that two runs a year apart see the same rows and the same plans.

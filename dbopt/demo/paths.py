@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from dbopt.postgres.connect import Connection
 
 WARM_UP_RUNS = 2  # caches filled, as they are in an application that runs all day
-MIN_RUNS, MAX_RUNS = 3, 200
-CAP_SECONDS = 0.2  # for the counted runs of one path, so that a slow path is not run forty times
+MIN_RUNS, MAX_RUNS = 3, 100
+CAP_SECONDS = 0.2  # for the counted runs of one path, so that a slow path is not run a hundred times
 
 
 @dataclass(frozen=True, slots=True)

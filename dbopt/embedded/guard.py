@@ -7,6 +7,7 @@ the shell reads the end of the file instead of a word, and cleans up.
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ class Guard:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd="/",
+            env={"PATH": os.defpath},  # rm, grep and sleep, whatever our own PATH is
             start_new_session=True,
         )
 

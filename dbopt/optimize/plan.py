@@ -26,6 +26,7 @@ from dbopt.optimize.canonical import Definition
 from dbopt.optimize.collect import NEW, Actual, collect, require_primary, working_names
 from dbopt.optimize.refusals import RefusedError, error, finding
 from dbopt.optimize.steps import Action, Item, ItemStatus, Plan, Step, Target
+from dbopt.postgres import catalog
 from dbopt.postgres.identifiers import derived
 from dbopt.spec.finding import Severity
 from dbopt.spec.model import Extras, State
@@ -86,6 +87,11 @@ class _Planner:
     refused: list[Item] = field(default_factory=list)
     leaving: set[tuple[str, str]] = field(default_factory=set)  # names that steps drop or rename
     analyze: dict[int, str] = field(default_factory=dict)  # table oid -> reason
+    named: frozenset[tuple[str, str]] = frozenset()  # schema and name of every entry
+    window: guard.Window | None = None  # asked for when the first guard is met
+
+    def __post_init__(self) -> None:
+        self.named = frozenset((entry.schema_name, entry.name) for entry in self.entries)
 
     def plan(self) -> Plan:
         admitted = [(entry, table) for entry in self.entries if (table := self._admit(entry)) is not None]
@@ -140,8 +146,12 @@ class _Planner:
 
     def _ask(self, pairs: list[tuple[IndexSpec, Table]]) -> dict[tuple[str, str], Definition]:
         asked = [twin.Asked(entry=e, table=t, columns=self.actual.columns.get(t.oid, ())) for e, t in pairs]
+        alike = [tenants.question(one) for one in asked]  # the same for each tenant: it is asked once
+        once = dict(zip(alike, asked, strict=True))
+        answers = dict(zip(once, twin.definitions(self.conn, self.server, list(once.values())), strict=True))
         wanted = {}
-        for (entry, table), answer in zip(pairs, twin.definitions(self.conn, self.server, asked), strict=True):
+        for (entry, table), question in zip(pairs, alike, strict=True):
+            answer = answers[question]
             if isinstance(answer, Definition):
                 wanted[entry.schema_name, entry.name] = answer
             else:
@@ -154,6 +164,8 @@ class _Planner:
         ready = self._ready(entry, table, wanted)
         try:
             step = self._step_for(entry, table, wanted if ready is None else self.actual.definition(ready), ready)
+            if step is not None:
+                self._permitted(entry, table)
         except RefusedError as exc:
             self._refuse(entry, exc.finding)
             return
@@ -174,26 +186,52 @@ class _Planner:
         """Steps for a partition tree; False when its index is there, or needs a new name only: then it is an index like
         any other.
         """
+        known: dict[Definition, bool] = {}
 
-        def same(member: Table, index: Index) -> bool:
-            return self._same(entry, member, wanted, index)
+        def same(index: Index) -> bool:
+            form = self.actual.definition(index)
+            if form not in known:  # the columns of all members are alike: each wording is judged once
+                known[form] = self._same(entry, table, wanted, index)
+            return known[form]
 
         try:
             self._comparable(entry, table)
+            for member in self.actual.trees[table.oid]:
+                self._readable(entry, self.actual.tables[member.schema, member.table])
             top = self.actual.find(table, entry.name)
             if top is None and any(
-                self._may_be_renamed(entry, index) and same(table, index)
-                for index in self.actual.indexes.get(table.oid, ())
+                self._may_be_renamed(entry, index) and same(index) for index in self.actual.indexes.get(table.oid, ())
             ):
                 return False
-            steps = partitions.steps(entry, table, wanted, self.actual, same)
+            wish = partitions.Wish(entry, table, wanted, self.actual, same, self._taken(entry, table))
+            steps = partitions.steps(wish, self.server)
+            for step in steps:
+                self._permitted(entry, self.actual.tables[step.schema, step.table])
         except RefusedError as exc:
             self._refuse(entry, exc.finding)
             return True
-        self.steps += steps
-        if steps:
-            self._note_analyze(table, wanted)
-        return bool(steps)
+        if not steps:
+            return False
+        marking = decide.recomment(entry, table, top, adopt=self.options.adopt) if top is not None else None
+        self.steps += [*steps, *([marking] if marking is not None else [])]
+        for step in steps:
+            if step.action is Action.REPAIR and step.index is not None:
+                self.leaving.add((step.schema, step.index))
+            if step.action is not Action.ATTACH:
+                self._note_analyze(table, wanted)
+        return True
+
+    def _taken(self, entry: IndexSpec, table: Table) -> dict[tuple[str, str], str]:
+        """Who has, or gets by this plan, a name that the indexes of a tree may want."""
+        names = partitions.names(entry, table, self.actual)
+        holders = {"schemas": [schema for schema, _ in names], "names": [name for _, name in names]}
+        rows = catalog.RELATIONS.rows(self.conn, self.server.version, holders)
+        built = {
+            (step.schema, step.index): f"an index of {step.table}" for step in self.steps if step.index is not None
+        }
+        asked = {(one.schema_name, one.name): f"entry {one.name}" for one in self.entries if one is not entry}
+        there = {(row.schema, row.name): f"an index of {row.table}" if row.table else "a relation" for row in rows}
+        return built | asked | there
 
     def _step_for(self, entry: IndexSpec, table: Table, wanted: Definition, ready: Index | None) -> Step | None:
         """The step for one entry, None when nothing is to do. Raises RefusedError."""
@@ -209,9 +247,11 @@ class _Planner:
             self.leaving.add((here.schema, here.index))
             return decide.repair(entry, table, wanted, here)
         if self._same(entry, table, wanted, here):
-            if here.lacks_statistics:
+            all_of_it = [here, *partitions.below(here, self.actual)]
+            if any(index.lacks_statistics for index in all_of_it) and table.is_owner:
                 self.analyze.setdefault(table.oid, f"{here.index} holds expressions that were never analyzed")
-            self.findings += serves.disappointed(self.conn, self.server, entry)
+            names = frozenset(index.index for index in all_of_it)
+            self.findings += serves.disappointed(self.conn, self.server, entry, names)
             return decide.recomment(entry, table, here, adopt=self.options.adopt)
         what = canonical.difference(wanted, self.actual.definition(here))
         self._replaceable(entry, here, what)
@@ -219,17 +259,26 @@ class _Planner:
 
     def _comparable(self, entry: IndexSpec, table: Table) -> None:
         """Raises RefusedError where the table's indexes could not be read, or somebody else has the name."""
-        indexes = self.actual.indexes.get(table.oid, ())
-        if table.oid in self.actual.locked and any(i.has_expressions or i.has_predicate for i in indexes):
-            message = f"{table.schema}.{table.table} is locked exclusively, so that its indexes cannot be compared"
-            hint = "See who holds it: SELECT pid, query FROM pg_stat_activity; then plan again."
-            raise RefusedError(error(entry, "table-locked", message, at="table", hint=hint))
+        self._readable(entry, table)
         holder = self.actual.relations.get((table.schema, entry.name))
         if holder is not None and self.actual.find(table, entry.name) is None:
             of = f"an index of {holder.table}" if holder.table else "another relation"
             message = f"the name {entry.name} belongs to {of} in schema {table.schema}"
             hint = "Choose another name: tables, views and indexes of a schema share one set of names."
             raise RefusedError(error(entry, "name-taken", message, at="name", hint=hint))
+
+    def _readable(self, entry: IndexSpec, table: Table) -> None:
+        """Raises RefusedError where expressions or predicates of the table's indexes could not be read."""
+        if table.oid in self.actual.locked:
+            message = f"{table.schema}.{table.table} is locked exclusively, so that its indexes cannot be compared"
+            hint = "See who holds it: SELECT pid, query FROM pg_stat_activity; then plan again."
+            raise RefusedError(error(entry, "table-locked", message, at="table", hint=hint))
+
+    def _permitted(self, entry: IndexSpec, table: Table) -> None:
+        """Raises RefusedError where the role may not do what the entry needs."""
+        for problem in (refusals.not_owner, refusals.not_creator):
+            if (why := problem(self.server, entry, table)) is not None:
+                raise RefusedError(why)
 
     def _replaceable(self, entry: IndexSpec, index: Index, what: str) -> None:
         """Raises RefusedError for an index that something else stands on."""
@@ -259,7 +308,7 @@ class _Planner:
                 reason = "the spec says it was" if said else "equal in all but its name:"
                 self.leaving.add((index.schema, index.index))
                 return decide.rename(entry, table, self.actual.definition(index), index, f"{reason} {index.index}")
-            if said:
+            if said and index.relkind != "I":
                 what = canonical.difference(wanted, self.actual.definition(index))
                 self.leaving.add((index.schema, index.index))
                 reason = f"it was {index.index}, and the definition changed: {what}"
@@ -271,7 +320,7 @@ class _Planner:
         name = (index.schema, index.index)
         owner = mark.read(index.comment)[1]
         return (
-            name not in self._named()
+            name not in self.named
             and name not in self.leaving
             and index.indisvalid
             and index.indislive
@@ -301,6 +350,8 @@ class _Planner:
             message = f"the guard keeps {entry.name}: {objection}"
             hint = "Wait, or take the guard out of the spec if you know better."
             self._refuse(entry, error(entry, "guarded", message, at="guard", hint=hint))
+        elif (why := refusals.not_owner(self.server, entry, table)) is not None:
+            self._refuse(entry, why)
         else:
             reason = entry.why or "the spec says that it shall be absent"
             self.leaving.add((index.schema, index.index))
@@ -309,18 +360,19 @@ class _Planner:
     def _guarded(self, entry: IndexSpec, index: Index) -> str | None:
         if entry.guard is None or entry.guard.unused_for is None or not index.indisvalid:
             return None
-        return guard.objection(index, entry.guard.unused_for, guard.window(self.conn, self.server))
+        if self.window is None:
+            self.window = guard.window(self.conn, self.server)
+        return guard.objection(index, entry.guard.unused_for, self.window)
 
     # Beyond single entries
 
     def _prune(self) -> None:
         """`extras: prune`: indexes that carry a domain's mark and that its spec no longer names."""
         domains = {file.domain for file in self.files if file.defaults.extras is Extras.PRUNE}
-        named = self._named()
         for marked in self.actual.marked:
             owner = mark.read(marked.comment)[1]
             name = (marked.schema, marked.index)
-            if owner is None or owner.domain not in domains or name in named | self.leaving:
+            if owner is None or owner.domain not in domains or name in self.named | self.leaving:
                 continue
             index = next((i for i in self.actual.indexes.get(marked.table_oid, ()) if i.oid == marked.oid), None)
             if marked.relkind == "I" or (index is not None and check.why_needed(index) is not None):
@@ -331,18 +383,18 @@ class _Planner:
 
     def _look_around(self, admitted: list[tuple[IndexSpec, Table]], wanted: dict[tuple[str, str], Definition]) -> None:
         """Findings about what is there besides: redundancy, extras, somebody's INVALID indexes."""
-        named = self._named()
         names = frozenset(name for _, name in self.leaving)
         forms = {
             oid: [(index, self.actual.definition(index)) for index in indexes]
             for oid, indexes in self.actual.indexes.items()
+            if oid not in self.actual.locked
         }
         for entry, table in admitted:
             form = wanted.get((entry.schema_name, entry.name))
             if form is not None:
-                others = [pair for pair in forms.get(table.oid, []) if (table.schema, pair[0].index) not in named]
+                others = [pair for pair in forms.get(table.oid, []) if (table.schema, pair[0].index) not in self.named]
                 self.findings += check.redundant(entry, form, others, names)
-        settled = named | frozenset(self.leaving)
+        settled = self.named | frozenset(self.leaving)
         self.findings += check.extra(self.files, self.actual, settled)
         self.findings += check.invalid(self.actual.tables, self.actual, settled)
 
@@ -361,9 +413,6 @@ class _Planner:
     def _refuse(self, entry: IndexSpec, why: Finding) -> None:
         self.findings.append(why)
         self.refused.append(_item(entry, ItemStatus.REFUSED, why.message))
-
-    def _named(self) -> frozenset[tuple[str, str]]:
-        return frozenset((entry.schema_name, entry.name) for entry in self.entries)
 
     def _note_analyze(self, table: Table, wanted: Definition) -> None:
         if wanted.has_expressions:

@@ -9,7 +9,7 @@ import difflib
 import re
 from typing import TYPE_CHECKING
 
-from dbopt.optimize.statement import named_columns
+from dbopt.optimize.statement import columns_used, named_columns
 from dbopt.postgres import catalog
 from dbopt.spec.finding import Finding, Severity
 
@@ -75,7 +75,10 @@ class RefusedError(Exception):
 def finding(
     entry: IndexSpec, severity: Severity, code: str, message: str, *, at: str = "", hint: str | None = None
 ) -> Finding:
-    """A finding about an entry, at the line of one of its fields."""
+    """A finding about an entry, at the line of one of its fields. Of a tenant's, the message says whose it is."""
+    tenant = entry.source.tenant
+    if tenant is not None and f"{tenant}." not in message:
+        message = f"{tenant}: {message}"
     return Finding(
         severity=severity,
         code=code,
@@ -144,10 +147,10 @@ def before_asking(server: Server, actual: Actual, entry: IndexSpec, table: Table
                 at=path,
                 hint=did_you_mean(column, columns) or "The table has: " + ", ".join(columns) + ".",
             )
-        if column in columns and columns[column].is_virtual:
-            return error(
-                entry, "not-supported-by-server", f"column {column} of {name} is a virtual generated column", at=path
-            )
+    virtual = [column.column for column in columns.values() if column.is_virtual]
+    if virtual and (used := columns_used(entry).intersection(virtual)):
+        message = f"column {min(used)} of {name} is a virtual generated column, which cannot be indexed"
+        return error(entry, "not-supported-by-server", message, at="keys", hint="Index the expression behind it.")
     if entry.nulls_not_distinct and not server.has_nulls_not_distinct:
         return error(
             entry,
@@ -155,28 +158,33 @@ def before_asking(server: Server, actual: Actual, entry: IndexSpec, table: Table
             f"NULLS NOT DISTINCT needs PostgreSQL 15, this is {server.server_version}",
             at="unique",
         )
-    return _missing_right(server, entry, table)
-
-
-def _missing_right(server: Server, entry: IndexSpec, table: Table) -> Finding | None:
-    name = f"{table.schema}.{table.table}"
-    if not table.is_owner:
-        return error(
-            entry,
-            "not-owner",
-            f"role {server.usename} does not own {name}, whose owner is {table.owner}",
-            at="table",
-            hint=f'GRANT "{table.owner}" TO "{server.usename}"; or connect as {table.owner}',
-        )
-    if not table.may_create:
-        return error(
-            entry,
-            "not-permitted",
-            f"role {server.usename} may not create objects in schema {table.schema}",
-            at="table",
-            hint=f'GRANT CREATE ON SCHEMA "{table.schema}" TO "{server.usename}";',
-        )
     return None
+
+
+def not_owner(server: Server, entry: IndexSpec, table: Table) -> Finding | None:
+    """An index can be changed by who has the rights of its table's owner. Comparing takes no right on the table."""
+    if table.is_owner:
+        return None
+    return error(
+        entry,
+        "not-owner",
+        f"role {server.usename} does not own {table.schema}.{table.table}, whose owner is {table.owner}",
+        at="table",
+        hint=f'GRANT "{table.owner}" TO "{server.usename}"; or connect as {table.owner}',
+    )
+
+
+def not_creator(server: Server, entry: IndexSpec, table: Table) -> Finding | None:
+    """A new name in the schema takes a right on that besides."""
+    if table.may_create:
+        return None
+    return error(
+        entry,
+        "not-permitted",
+        f"role {server.usename} may not create objects in schema {table.schema}",
+        at="table",
+        hint=f'GRANT CREATE ON SCHEMA "{table.schema}" TO "{server.usename}";',
+    )
 
 
 def refused(conn: Connection, server: Server, entry: IndexSpec, table: Table, refusal: Refusal) -> Finding:

@@ -6,7 +6,6 @@ table whatever indexes there are; the finding says what it does instead, and peo
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -28,14 +27,17 @@ _SORTS = ("Sort", "Incremental Sort")
 _PLANNED = ("select_stmt", "insert_stmt", "update_stmt", "delete_stmt", "merge_stmt")
 
 
-def disappointed(conn: Connection, server: Server, entry: IndexSpec) -> Iterator[Finding]:
-    """A finding for each expectation of an entry, in place on the server, that does not hold."""
+def disappointed(conn: Connection, server: Server, entry: IndexSpec, names: frozenset[str]) -> Iterator[Finding]:
+    """A finding for each expectation of an entry, in place on the server, that does not hold.
+
+    `names`: of the index and its parts; it is by these that plans know the index of a partition tree.
+    """
     for number, serve in enumerate(entry.serves):
         if serve.expect is None or (serve.expect.uses is None and serve.expect.no_sort is None):
             continue
         at = f"serves.{number}"
         try:
-            plan = _explain(conn, server, entry.schema_name, serve)
+            nodes = list(_explain(conn, server, entry.schema_name, serve))
         except (psycopg.Error, grammar.GrammarError) as exc:
             if isinstance(exc, psycopg.Error) and conn.closed:
                 raise
@@ -48,10 +50,9 @@ def disappointed(conn: Connection, server: Server, entry: IndexSpec) -> Iterator
                 at=at,
             )
             continue
-        nodes = list(_nodes(plan))
-        used = any(node.get("Index Name") == entry.name for node in nodes)
+        used = any(node.get("Index Name") in names for node in nodes)
         if serve.expect.uses is not None and used != serve.expect.uses:
-            instead = ", ".join(dict.fromkeys(map(_scan, filter(_is_scan, nodes)))) or nodes[0]["Node Type"]
+            instead = ", ".join(dict.fromkeys(map(_scan, filter(_is_scan, nodes)))) or "no scan"
             message = (
                 f"{entry.name} is there, but not used: {instead}" if serve.expect.uses else f"{entry.name} is used"
             )
@@ -63,39 +64,43 @@ def disappointed(conn: Connection, server: Server, entry: IndexSpec) -> Iterator
             yield finding(entry, Severity.WARNING, SORTS, message, at=at)
 
 
-def _explain(conn: Connection, server: Server, schema: str, serve: Serve) -> dict[str, Any]:
-    """The plan of a statement for any values of its parameters. Raises psycopg errors, GrammarError."""
+def _explain(conn: Connection, server: Server, schema: str, serve: Serve) -> Iterator[dict[str, Any]]:
+    """The nodes of a statement's plan for any values of its parameters. Raises psycopg errors, GrammarError."""
     node = grammar.parse_one(serve.query)
     if node.WhichOneof("node") not in _PLANNED:
         raise grammar.GrammarError("only SELECT, INSERT, UPDATE, DELETE and MERGE have plans")
-    query = sql.SQL(serve.query.strip().rstrip(";"))
+    query = sql.SQL(serve.query)
     parameters = grammar.parameter_count(node)
-    with conn.transaction(force_rollback=True):
-        # A spec's statements may leave out the schema of the entry's own table.
-        conn.execute(
-            sql.SQL("SET LOCAL search_path = {}, {}").format(
-                sql.Identifier(schema),
-                sql.SQL(conn.execute("SHOW search_path").fetchone()[0] or "public"),  # type: ignore[index]
+    prepared = False
+    try:
+        with conn.transaction(force_rollback=True):
+            # A spec's statements may leave out the schema of the entry's own table.
+            conn.execute(
+                """
+                /* dbopt: where a statement of the spec finds its tables */
+                SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ',
+                         pg_catalog.quote_ident(%s), NULLIF(pg_catalog.current_setting('search_path'), '')), true),
+                       pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true)
+                """,
+                (schema,),
             )
-        )
-        if not parameters:
-            row = conn.execute(sql.SQL("EXPLAIN (FORMAT JSON) {}").format(query)).fetchone()
-        elif server.has_generic_plan:
-            row = conn.execute(sql.SQL("EXPLAIN (GENERIC_PLAN, FORMAT JSON) {}").format(query)).fetchone()
-        else:
-            conn.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-            conn.execute(sql.SQL("PREPARE dbopt_serves AS {}").format(query))
-            try:
+            if not parameters:
+                plan = conn.execute(sql.SQL("EXPLAIN (FORMAT JSON) {}").format(query))
+            elif server.has_generic_plan:
+                plan = conn.execute(sql.SQL("EXPLAIN (GENERIC_PLAN, FORMAT JSON) {}").format(query))
+            else:
+                conn.execute(sql.SQL("PREPARE dbopt_serves AS {}").format(query))
+                prepared = True
                 nulls = sql.SQL(", ").join([sql.NULL] * parameters)
-                row = conn.execute(sql.SQL("EXPLAIN (FORMAT JSON) EXECUTE dbopt_serves({})").format(nulls)).fetchone()
-            finally:
-                # PREPARE outlives the transaction, unless that has failed already.
-                if conn.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS:
-                    conn.execute("DEALLOCATE dbopt_serves")
-    assert row is not None
-    document = json.loads(row[0]) if isinstance(row[0], str) else row[0]
-    plan: dict[str, Any] = document[0]["Plan"]
-    return plan
+                plan = conn.execute(sql.SQL("EXPLAIN (FORMAT JSON) EXECUTE dbopt_serves({})").format(nulls))
+            documents = plan.fetchone()
+    finally:
+        if prepared and not conn.closed:  # it outlives its transaction
+            conn.execute("DEALLOCATE dbopt_serves")
+    # Rules make several plans of one statement, or none.
+    for document in documents[0] if documents is not None else ():
+        if "Plan" in document:
+            yield from _nodes(document["Plan"])
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

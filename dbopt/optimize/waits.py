@@ -2,7 +2,8 @@
 
 CREATE INDEX CONCURRENTLY waits for less than people think (checked on 13 to 18): twice for those who hold a lock on
 this table that conflicts with SHARE, and at its end for sessions of this database that hold a snapshot. Idle sessions
-in READ COMMITTED, other databases, SELECT FOR UPDATE elsewhere: not.
+in READ COMMITTED, other databases, SELECT FOR UPDATE elsewhere: not. But an idle session whose last statement had bound
+parameters, as drivers send them, still holds that statement's snapshot, and is waited for until its end.
 """
 
 from __future__ import annotations

@@ -297,17 +297,14 @@ class TreeMember:
     partition_key: list[str | None] | None
 
 
-TREES = Query(
-    "partition-trees",
-    TreeMember,
-    {
-        (13,): """
+_TREE_HEAD = """
         /* dbopt: the partition trees below some tables; pg_partition_tree() would wait for locks on each of them */
           WITH RECURSIVE t(root_oid, relid, parent, level) AS (
                SELECT root.oid, root.oid, NULL::oid, 0 FROM pg_catalog.unnest(%(oids)s::oid[]) AS root(oid)
                UNION ALL
                SELECT t.root_oid, h.inhrelid, h.inhparent, t.level + 1
-                 FROM t JOIN pg_catalog.pg_inherits AS h ON h.inhparent = t.relid)
+                 FROM t JOIN pg_catalog.pg_inherits AS h ON h.inhparent = t.relid"""
+_TREE_TAIL = """)
         SELECT t.root_oid::int8 AS root_oid, t.relid::int8 AS table_oid, t.parent::int8 AS parent_oid,
                n.nspname::text AS schema, c.relname::text AS table, c.relkind::text AS relkind,
                t.level, c.relkind <> 'p' AS is_leaf,
@@ -322,6 +319,14 @@ TREES = Query(
           JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
          ORDER BY t.root_oid, t.level, n.nspname, c.relname
         """
+
+TREES = Query(
+    "partition-trees",
+    TreeMember,
+    {
+        (13,): _TREE_HEAD + _TREE_TAIL,
+        # Half-way through DETACH PARTITION CONCURRENTLY it is none any more: the server attaches no index of it.
+        (14,): _TREE_HEAD + " AND NOT h.inhdetachpending" + _TREE_TAIL,
     },
     {"oids": []},
 )

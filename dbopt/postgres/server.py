@@ -12,48 +12,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class _Facts:
-    dbname: str
-    server_version: str
-    system_identifier: str | None
-    in_recovery: bool
-    usename: str
-    superuser: bool
-    may_create_temp: bool
-
-
-FACTS = Query(
-    "server-facts",
-    _Facts,
-    {
-        (13,): """
-        /* dbopt: what this server is */
-        SELECT pg_catalog.current_database()::text AS dbname,
-               pg_catalog.current_setting('server_version') AS server_version,
-               CASE WHEN pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')
-                    THEN (SELECT c.system_identifier::text FROM pg_catalog.pg_control_system() AS c) END
-                   AS system_identifier,
-               pg_catalog.pg_is_in_recovery() AS in_recovery,
-               current_user::text AS usename,
-               pg_catalog.current_setting('is_superuser') = 'on' AS superuser,
-               pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMPORARY') AS may_create_temp
-        """
-    },
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """One server and database, as one session sees them."""
+    """One server and database, as one session sees them. A row of FACTS."""
 
-    version: Version
+    version_num: int
     dbname: str
     server_version: str
     system_identifier: str | None
     in_recovery: bool
     usename: str
-    superuser: bool
     may_create_temp: bool
+
+    @property
+    def version(self) -> Version:
+        """(major, minor)."""
+        return divmod(self.version_num, 10000)
 
     @property
     def has_nulls_not_distinct(self) -> bool:
@@ -69,6 +42,14 @@ class Server:
         return (14, 0) <= self.version < (14, 4)
 
     @property
+    def validates_when_attached_again(self) -> bool:
+        """ALTER INDEX ATTACH PARTITION of what is attached already looks whether the index above is whole now: since
+        the minor releases of May 2026, of which 13 had none any more.
+        """
+        first = {14: 23, 15: 18, 16: 14, 17: 10, 18: 4}
+        return self.version[0] > max(first) or self.version >= (self.version[0], first.get(self.version[0], 99))
+
+    @property
     def has_transaction_timeout(self) -> bool:
         return self.version >= (17,)
 
@@ -82,18 +63,26 @@ class Server:
         return self.version >= (16,)
 
 
+FACTS = Query(
+    "server-facts",
+    Server,
+    {
+        (13,): """
+        /* dbopt: what this server is */
+        SELECT pg_catalog.current_setting('server_version_num')::int4 AS version_num,
+               pg_catalog.current_database()::text AS dbname,
+               pg_catalog.current_setting('server_version') AS server_version,
+               CASE WHEN pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')
+                    THEN (SELECT c.system_identifier::text FROM pg_catalog.pg_control_system() AS c) END
+                   AS system_identifier,
+               pg_catalog.pg_is_in_recovery() AS in_recovery,
+               current_user::text AS usename,
+               pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMPORARY') AS may_create_temp
+        """
+    },
+)
+
+
 def inspect(conn: Connection) -> Server:
     """Ask the server what it is. One statement."""
-    number = conn.info.server_version
-    version = (number // 10000, number % 10000)
-    facts = FACTS.rows(conn, version)[0]
-    return Server(
-        version=version,
-        dbname=facts.dbname,
-        server_version=facts.server_version,
-        system_identifier=facts.system_identifier,
-        in_recovery=facts.in_recovery,
-        usename=facts.usename,
-        superuser=facts.superuser,
-        may_create_temp=facts.may_create_temp,
-    )
+    return FACTS.rows(conn, divmod(conn.info.server_version, 10000))[0]

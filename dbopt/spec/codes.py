@@ -96,6 +96,7 @@ ONLINE = {
     "not-owner": "Only the table's owner can make an index on it; the hint is the GRANT.",
     "not-permitted": "The role lacks a right; the hint is the GRANT.",
     "name-taken": "Another relation of the schema has the name, or an index that dbopt cannot replace.",
+    "invalid-part": "The index of a partition tree is INVALID in a way that only a person can mend; the hint says how.",
     "being-built": "Somebody builds an index of this name right now.",
     "table-locked": "Somebody holds an exclusive lock on the table, so its expressions could not be compared.",
     # Drops and replacements that are not done.
@@ -112,8 +113,8 @@ ONLINE = {
     "invalid-index": "An INVALID index that is in no spec: it slows writes and serves no query.",
     # What `serves` expects.
     "serves-not-planned": "The server cannot plan a statement of `serves`.",
-    "not-used": "The index is in place, and the plan of a statement in `serves` does not use it, or uses it and should not.",
-    "sorts": "The index is in place, and the plan of a statement in `serves` sorts, or does not and should.",
+    "not-used": "The index is in place; a statement in `serves` is planned without it, or with it and should not.",
+    "sorts": "The index is in place; a statement in `serves` is planned with a sort, or without and should.",
 }
 
 CODES = LOADER | LINT | ONLINE

@@ -201,7 +201,7 @@ class Source:
 
     `lines` and `columns` map a path of keys inside the entry (`"where"`, `"keys.1.expr"`) to its place; `text` is all
     the file's lines, shared by its entries. No pydantic model: it comes from the loader, and checking it would cost
-    more than reading the file.
+    more than reading the file. `tenant`: the schema that an entry was made for, of the many that its pattern means.
     """
 
     file: str
@@ -210,6 +210,7 @@ class Source:
     lines: Mapping[str, int] = field(default_factory=dict)
     columns: Mapping[str, int] = field(default_factory=dict)
     text: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    tenant: str | None = None
 
     def line_of(self, path: str) -> int:
         """The line of a field, or of the nearest field around it that the file has."""

@@ -13,6 +13,7 @@ import pytest
 from helpers import wait_until
 from psycopg.conninfo import conninfo_to_dict
 
+from dbopt.demo.app import DEFAULT_ROWS
 from dbopt.embedded.binaries import VARIABLE
 
 if TYPE_CHECKING:
@@ -117,6 +118,10 @@ def test_an_interrupted_demo_leaves_nothing_even_with_keep(
 def test_stop_stands_alone(run_cli: Callable[..., Result], argv: tuple[str, ...]) -> None:
     result = run_cli("demo", "--stop", *argv)
     assert (result.code, "--stop stands alone" in result.err) == (3, True)
+
+
+def test_help_tells_the_default_scale(run_cli: Callable[..., Result]) -> None:
+    assert f"default {DEFAULT_ROWS}." in " ".join(run_cli("demo", "--help").out.split())
 
 
 def test_zero_rows_are_refused_and_not_the_default(run_cli: Callable[..., Result]) -> None:

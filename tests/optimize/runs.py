@@ -74,7 +74,7 @@ class Run:
         return any(one.pid == pid for one in self.blockers())
 
     def assert_applied(self) -> None:
-        assert self.errors == []
+        assert self.errors == [], self.errors
         assert self.result.failed == 0
 
 

@@ -101,6 +101,17 @@ def test_those_who_are_not(project: Project, posts: Database, statement: str) ->
     assert not run.waits_for(pid)
 
 
+def test_an_idle_reader_whose_statement_had_parameters_is_waited_for(project: Project, posts: Database) -> None:
+    """In READ COMMITTED too: the portal of the extended protocol keeps its snapshot."""
+    project.wants(BY_AUTHOR)
+    with posts.connect() as reader:
+        reader.execute("SELECT count(*) FROM other WHERE id > %s", [1])
+        assert [(one.pid, one.phase) for one in foreseen(project)] == [(reader.info.backend_pid, SNAPSHOTS)]
+        run = project.start()
+        run.until_it_waits_for(reader.info.backend_pid)
+    run.finish().assert_applied()
+
+
 def test_snapshots_and_tables_of_other_databases_do_not_matter(project: Project, posts: Database, pg: Server) -> None:
     project.wants(BY_AUTHOR)
     same_oids = pg.database(template=posts.name)

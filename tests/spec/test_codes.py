@@ -8,11 +8,11 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from spec.test_lint import CASES
 
 from dbopt.optimize import check, partitions, plan, refusals, serves, tenants
 from dbopt.spec import codes
 from dbopt.spec.finding import Severity
+from spec.test_lint import CASES
 
 DOCS = Path(__file__).parents[2] / "docs"
 ONLINE = (check, partitions, plan, refusals, serves, tenants)

@@ -1,0 +1,177 @@
+"""Indexes of partition trees on a real server: built from the leaves up, resumed anywhere, each leaf once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from helpers import invalid_indexes
+
+from dbopt.optimize.steps import Action
+
+from .trees import ENTRY, THREE_LEVELS, assert_whole, cut, leaves, oids, parts
+
+if TYPE_CHECKING:
+    from server import Database
+
+    from tests.optimize.runs import Project
+
+NO_PARTITIONS = "CREATE TABLE ev (id int, at int, region text, note text) PARTITION BY RANGE (at)"
+ONE_LEVEL = f"""
+    {NO_PARTITIONS};
+    CREATE TABLE ev_1 PARTITION OF ev FOR VALUES FROM (0) TO (10);
+    CREATE TABLE ev_2 PARTITION OF ev FOR VALUES FROM (10) TO (20);
+    CREATE TABLE ev_rest PARTITION OF ev DEFAULT;
+    INSERT INTO ev SELECT g, g % 40, 'eu', 'Note ' || g FROM generate_series(1, 400) g;
+"""
+LONG = "Part " + "ä" * 29  # 63 bytes
+
+
+@pytest.mark.parametrize("schema", [NO_PARTITIONS, ONE_LEVEL, THREE_LEVELS], ids=["empty", "one", "three"])
+def test_builds_the_tree_once(project: Project, database: Database, schema: str) -> None:
+    database.sql(schema)
+    project.wants(ENTRY)
+    assert project.plan().findings == ()
+    run = project.run()
+    run.assert_applied()
+    assert_whole(database, "ev_by_id")
+    assert {f"{leaf}_by_id" for leaf in leaves(database, "ev")} == set(parts(database, "ev_by_id", kind="i"))
+    project.assert_settled()
+
+
+def test_steps_and_their_words(project: Project, database: Database) -> None:
+    database.sql(ONE_LEVEL)
+    plan = project.wants(ENTRY).plan()
+    assert [(step.action, step.index, step.table) for step in plan.steps] == [
+        (Action.CREATE, "ev_by_id", "ev"),
+        (Action.CREATE, "ev_1_by_id", "ev_1"),
+        (Action.CREATE, "ev_2_by_id", "ev_2"),
+        (Action.CREATE, "ev_rest_by_id", "ev_rest"),
+        (Action.ATTACH, "ev_by_id", "ev"),
+        (Action.ATTACH, "ev_by_id", "ev"),
+        (Action.ATTACH, "ev_by_id", "ev"),
+        (Action.ANALYZE, None, "ev"),
+    ]
+    top = plan.steps[0]
+    assert (top.statements[0], top.statements[-1]) == ("BEGIN", "COMMIT")  # never there without its mark
+    assert plan.steps[1].statements == (
+        'CREATE INDEX CONCURRENTLY "ev_1_by_id" ON "public"."ev_1" USING "btree" ("id", "at")',
+    )
+
+
+def test_only_the_top_is_marked(project: Project, database: Database) -> None:
+    database.sql(THREE_LEVELS)
+    project.wants(ENTRY).run()
+    marked = database.sql("SELECT objoid::regclass::text FROM pg_description WHERE description LIKE '%[dbopt:1 %'")
+    assert marked == [("ev_by_id",)]
+
+
+@pytest.mark.parametrize("leaf", ["Ev 2", 'a"b', "p.q", LONG])
+def test_odd_leaf_names(project: Project, database: Database, leaf: str) -> None:
+    """Two leaves whose names have their first 60 bytes in common get two indexes, whatever the template adds."""
+    quoted = leaf.replace('"', '""')
+    database.sql(f'{NO_PARTITIONS}; CREATE TABLE "{quoted}" PARTITION OF ev FOR VALUES FROM (0) TO (10)')
+    database.sql(f'CREATE TABLE "{quoted[:-1]}x" PARTITION OF ev FOR VALUES FROM (10) TO (20)')
+    project.wants('name: ev_by_id, table: ev, keys: [id], partitions: {name: "{leaf} by the id"}')
+    project.run().assert_applied()
+    assert_whole(database, "ev_by_id")
+    assert len(set(parts(database, "ev_by_id"))) == 2
+    project.assert_settled()
+
+
+def test_names_without_a_template(project: Project, database: Database) -> None:
+    database.sql(ONE_LEVEL)
+    project.wants("name: ev_by_id, table: ev, keys: [id]").run().assert_applied()
+    assert parts(database, "ev_by_id") == ["ev_1_ev_by_id", "ev_2_ev_by_id", "ev_rest_ev_by_id"]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "keys: [id], where: at > 5 AND note IS NOT NULL",
+        "keys: [{expr: lower(note), opclass: text_pattern_ops}, {column: id, order: desc, nulls: last}]",
+        "keys: [id], include: [note], with: {fillfactor: 70}",
+        "keys: [{column: note, collation: C}], where: 'id IN (1, 2)'",
+        "keys: [id], method: hash",
+        "keys: [at, id], unique: true",
+        "sql: CREATE INDEX ev_x ON ev USING btree (((note || region)))",
+    ],
+)
+def test_every_kind_of_definition(project: Project, database: Database, entry: str) -> None:
+    """Over leaves whose columns have other numbers than the top's."""
+    database.sql(
+        """
+        CREATE TABLE ev (gone int, id int, at int, gone_too text, region text, note text) PARTITION BY RANGE (at);
+        CREATE TABLE ev_1 PARTITION OF ev FOR VALUES FROM (0) TO (10);
+        ALTER TABLE ev DROP COLUMN gone, DROP COLUMN gone_too;
+        CREATE TABLE ev_2 (note text, extra int, at int, id int, region text);
+        ALTER TABLE ev_2 DROP COLUMN extra;
+        ALTER TABLE ev ATTACH PARTITION ev_2 FOR VALUES FROM (10) TO (20);
+        INSERT INTO ev SELECT g, g % 20, 'eu', 'Note ' || g FROM generate_series(1, 15) g;
+        """
+    )
+    project.wants(f"name: ev_x, table: ev, {entry}").run().assert_applied()
+    assert_whole(database, "ev_x")
+    project.assert_settled()
+
+
+def test_a_new_tree_is_analyzed_from_its_top(project: Project, database: Database) -> None:
+    database.sql(ONE_LEVEL)
+    plan = project.wants("name: ev_low, table: ev, keys: [{expr: lower(note)}]").plan()
+    assert [step.statements for step in plan.steps if step.action is Action.ANALYZE] == [('ANALYZE "public"."ev"',)]
+    assert plan.steps[-1].action is Action.ANALYZE
+    project.run(plan)
+    assert database.sql("SELECT count(DISTINCT tablename) FROM pg_stats WHERE tablename LIKE '%ev_low'") == [(3,)]
+
+
+def test_analyzed_later_where_the_run_broke_off_before(project: Project, database: Database) -> None:
+    database.sql(ONE_LEVEL + "ANALYZE ev")
+    project.wants("name: ev_low, table: ev, keys: [{expr: lower(note)}]")
+    project.run(cut(project.plan(), -1)).assert_applied()
+    assert [step.action for step in project.plan().steps] == [Action.ANALYZE]
+
+
+@pytest.mark.parametrize(
+    ("keys", "missing"), [("[id]", "at"), ("[id, at]", "region"), ("[{expr: at + 0}, region]", "at")]
+)
+def test_unique_needs_every_partition_key(project: Project, database: Database, keys: str, missing: str) -> None:
+    database.sql(THREE_LEVELS)
+    plan = project.wants(f"name: ev_uni, table: ev, keys: {keys}, unique: true").plan()
+    assert plan.steps == ()
+    assert [finding.code for finding in plan.findings] == ["unique-needs-partition-key"]
+    assert f"({missing})" in plan.findings[0].message
+    assert plan.findings[0].hint == f"Add {missing} to the keys."
+
+
+def test_unique_with_every_partition_key(project: Project, database: Database) -> None:
+    database.sql(THREE_LEVELS)
+    project.wants("name: ev_uni, table: ev, keys: [id, at, region, note], unique: true").run().assert_applied()
+    assert_whole(database, "ev_uni")
+
+
+def test_duplicates_in_one_leaf_cost_only_that_leaf(project: Project, database: Database) -> None:
+    database.sql(ONE_LEVEL + "INSERT INTO ev VALUES (1, 1), (1, 1)")
+    run = project.wants("name: ev_uni, table: ev, keys: [id, at], unique: true").run()
+    assert "ev_1_ev_uni" in run.errors[0]
+    assert run.statuses["ev_uni"] == "failed"
+    assert parts(database, "ev_uni") == ["ev_2_ev_uni", "ev_rest_ev_uni"]
+    before = oids(database)
+    database.sql("DELETE FROM ev WHERE id = 1 AND at = 1")
+    project.assert_converges()
+    assert_whole(database, "ev_uni")
+    assert before.items() <= oids(database).items()
+
+
+def test_sixty_leaves(project: Project, database: Database) -> None:
+    database.sql(NO_PARTITIONS)
+    database.sql(
+        "DO $$ BEGIN FOR n IN 1..60 LOOP EXECUTE format("
+        "'CREATE TABLE leaf_%s PARTITION OF ev FOR VALUES FROM (%s) TO (%s)', n, n * 10, n * 10 + 10); END LOOP; END $$"
+    )
+    plan = project.wants(ENTRY, "name: ev_low, table: ev, keys: [{expr: lower(note)}], where: id > 0").plan()
+    assert len(plan.steps) == 2 * (1 + 60 + 60) + 1
+    project.run(plan).assert_applied()
+    assert_whole(database, "ev_by_id")
+    assert_whole(database, "ev_low")
+    project.assert_settled()
+    assert invalid_indexes(database) == []

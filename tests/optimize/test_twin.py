@@ -1,0 +1,153 @@
+"""What twins are, what they leave behind (nothing), and what they refuse."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from helpers import index_names
+
+from dbopt.optimize.twin import TABLES_AT_A_TIME
+
+if TYPE_CHECKING:
+    from server import Database
+
+    from dbopt.optimize.steps import Plan
+    from optimize.runs import Project
+
+
+def counts(database: Database) -> list[tuple[int, ...]]:
+    """Relations and types, those of temporary schemas included."""
+    return database.sql("SELECT (SELECT count(*) FROM pg_class), (SELECT count(*) FROM pg_type)")
+
+
+def refusals(plan: Plan) -> dict[str | None, tuple[str, str]]:
+    return {one.index: (one.code, one.message) for one in plan.findings if one.severity.value == "error"}
+
+
+def actions(plan: Plan) -> list[tuple[str, str | None]]:
+    return [(step.action.value, step.index) for step in plan.steps if step.index is not None]
+
+
+def test_a_plan_leaves_nothing(project: Project, database: Database) -> None:
+    database.sql("CREATE TABLE t (a int, b text); CREATE INDEX gone ON t (b) WHERE a = 1 AND b = 'x'")
+    before = counts(database)
+    project.wants(
+        "name: one, table: t, keys: [{expr: lower(b)}]",
+        "name: bad, table: t, keys: [{expr: nothing(b)}]",
+        "name: gone, table: t, keys: [b], where: b = 'x' AND 1 = a",
+    )
+    assert actions(project.plan()) == [("create", "one")]
+    assert counts(database) == before
+
+
+def test_more_tables_than_twins_at_a_time(project: Project, database: Database) -> None:
+    tables = range(TABLES_AT_A_TIME + 5)
+    database.sql("; ".join(f"CREATE TABLE t{n} (a int); CREATE INDEX i{n} ON t{n} (a)" for n in tables))
+    project.wants(*(f"name: i{n}, table: t{n}, keys: [a{', a' if n == 7 else ''}]" for n in tables))
+    plan = project.plan()
+    assert actions(plan) == [("replace", "i7")]
+    assert len(plan.unchanged) == len(tables) - 1
+
+
+def test_one_refused_definition_costs_the_others_nothing(project: Project, database: Database) -> None:
+    database.sql("CREATE TABLE t (a int, b text, c json)")
+    database.sql("CREATE TABLE u (a int)")
+    project.wants(
+        "name: good, table: t, keys: [a]",
+        "name: no_opclass, table: t, keys: [c]",
+        "name: no_function, table: t, keys: [{expr: nothing(a)}]",
+        "name: not_immutable, table: t, keys: [a], where: b < now()::text",
+        "name: no_column, table: t, keys: [{expr: lower(missing)}]",
+        "name: good_too, table: u, keys: [a]",
+    )
+    plan = project.plan()
+    assert sorted(actions(plan)) == [("create", "good"), ("create", "good_too")]
+    assert {index: code for index, (code, _) in refusals(plan).items()} == {
+        "no_opclass": "missing-object",
+        "no_function": "missing-function",
+        "not_immutable": "not-immutable",
+        "no_column": "missing-column",
+    }
+
+
+@pytest.mark.parametrize("path", ["", "nowhere", "public, pg_temp", '"$user", app'])
+def test_the_search_path_of_the_role_does_not_matter(project: Project, database: Database, path: str) -> None:
+    database.sql("CREATE SCHEMA app; CREATE TYPE public.mood AS ENUM ('ok', 'sad')")
+    database.sql("CREATE TABLE app.mood (m public.mood, v varchar); CREATE INDEX i ON app.mood (v) WHERE m = 'ok'")
+    database.sql(f"ALTER DATABASE {database.name} SET search_path = {path or chr(39) * 2}")
+    project.wants("name: i, table: {schema: app, name: mood}, keys: [v], where: m = 'ok'::public.mood")
+    project.assert_settled()
+
+
+def test_a_role_setting_of_time_zone_and_number_format_tells_no_lie(project: Project, database: Database) -> None:
+    database.sql(
+        f"ALTER DATABASE {database.name} SET extra_float_digits = -10;"
+        f" ALTER DATABASE {database.name} SET TimeZone = 'Asia/Kolkata'"
+    )
+    database.sql("CREATE TABLE t (f float8, tz timestamptz)")
+    database.sql("CREATE INDEX i ON t (f) WHERE f > 0.12345678901; CREATE INDEX j ON t (f) WHERE tz > '2024-01-01'")
+    project.wants(
+        "name: i, table: t, keys: [f], where: f > 0.12345678902",
+        "name: j, table: t, keys: [f], where: tz > '2023-12-31 18:30+00'",
+    )
+    assert actions(project.plan()) == [("replace", "i")]
+
+
+@pytest.mark.pg(">= 15")
+def test_tablespaces(project: Project, database: Database) -> None:
+    """Where a spec is silent any tablespace will do; one for temporary tables does not get in the way."""
+    with database.connect(autocommit=True) as conn:
+        conn.execute("SET allow_in_place_tablespaces = on")
+        conn.execute("CREATE TABLESPACE dbopt_test_one LOCATION ''")
+        conn.execute("CREATE TABLESPACE dbopt_test_two LOCATION ''")
+    try:
+        database.sql("CREATE TABLE t (a int, b int)")
+        database.sql("CREATE INDEX i ON t (a) TABLESPACE dbopt_test_one; CREATE INDEX j ON t (b)")
+        database.sql(f"ALTER DATABASE {database.name} SET temp_tablespaces = 'dbopt_test_two'")
+        project.wants("name: i, table: t, keys: [a]", "name: j, table: t, keys: [b]").assert_settled()
+        project.wants("name: i, table: t, keys: [a], tablespace: dbopt_test_one").assert_settled()
+        project.wants("name: i, table: t, keys: [a], tablespace: dbopt_test_two")
+        assert actions(project.plan()) == [("replace", "i")]
+        project.assert_converges()
+        project.wants("name: i, table: t, keys: [a, b]").assert_converges()
+        assert database.sql("SELECT tablespace FROM pg_indexes WHERE indexname = 'i'") == [("dbopt_test_two",)]
+    finally:
+        database.sql("DROP TABLE t")
+        database.sql("DROP TABLESPACE dbopt_test_one")
+        database.sql("DROP TABLESPACE dbopt_test_two")
+
+
+@pytest.mark.pg(">= 18")
+@pytest.mark.parametrize("key", ["twice", "{expr: twice + 1}"])
+def test_a_virtual_column_is_refused(project: Project, database: Database, key: str) -> None:
+    database.sql("CREATE TABLE t (a int, twice int GENERATED ALWAYS AS (a * 2) VIRTUAL)")
+    plan = project.wants(f"name: i, table: t, keys: [{key}]").plan()
+    message = "column twice of public.t is a virtual generated column, which cannot be indexed"
+    assert refusals(plan) == {"i": ("not-supported-by-server", message)}
+
+
+def test_a_function_of_the_whole_row_is_refused(project: Project, database: Database) -> None:
+    """The twin's row is another type than the table's."""
+    database.sql("CREATE TABLE t (a int)")
+    database.sql("CREATE FUNCTION whole(t) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN $1.a; END'")
+    plan = project.wants("name: i, table: t, keys: [{expr: whole(t)}]").plan()
+    assert {index: code for index, (code, _) in refusals(plan).items()} == {"i": "missing-function"}
+
+
+def test_a_dropped_column_of_the_table_is_no_trap(project: Project, database: Database) -> None:
+    database.sql("CREATE TABLE t (a int, b int, c text, d text); ALTER TABLE t DROP COLUMN a")
+    project.wants(
+        "name: i, table: t, keys: [{column: c, opclass: text_pattern_ops}, b], include: [d], where: b > 0"
+    ).assert_converges()
+    database.sql("ALTER TABLE t ADD COLUMN a int")
+    project.assert_settled()
+
+
+def test_thirty_two_keys_and_thirty_three(project: Project, database: Database) -> None:
+    columns = [f"c{n}" for n in range(33)]
+    database.sql(f"CREATE TABLE t ({', '.join(f'{name} int' for name in columns)})")
+    project.wants(f"name: i, table: t, keys: [{', '.join(columns[:32])}]").assert_converges()
+    assert index_names(database, "t") == ["i"]
+    plan = project.wants(f"name: j, table: t, keys: [{', '.join(columns)}]").plan()
+    assert {index: code for index, (code, _) in refusals(plan).items()} == {"j": "too-many-columns"}
