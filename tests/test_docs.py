@@ -15,6 +15,7 @@ from dbopt.cli import reference
 from dbopt.cli.frame import COMMANDS
 from dbopt.config.environment import GUIDE, OURS
 from dbopt.config.file import read
+from dbopt.postgres.connect import describe
 from dbopt.spec import model
 from dbopt.spec.finding import Severity
 from dbopt.spec.lint import lint
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 EACH_PAGE = pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.name)
 SPEC_HEAD = "spec: 1\ndomain: example\nindexes:\n"
-SHOWN_DATABASE = "shop"  # what the pages call the database that they work on
+SHOWN_DATABASE, SHOWN_PLACE = "shop", "db1:5432/shop"  # what the pages call the database that they work on
 
 
 def yaml_blocks() -> list[Any]:
@@ -84,12 +85,15 @@ def test_commands_run_as_written(
             result = run_cli(*call.words, *table, env=env | call.env)
             where = f"{page.name}:{call.line}: dbopt {' '.join(call.words)}"
             assert result.code == call.code, f"{where}\n{result.out}\n{result.err}"
-            assert_shown(call.shown, result, database.name, where)
+            assert_shown(call.shown, result, database, where)
 
 
-def assert_shown(shown: list[str], result: Result, name: str, where: str) -> None:
+def assert_shown(shown: list[str], result: Result, database: Database, where: str) -> None:
     """Each line that the page shows was printed, in order on its stream; `...` stands for lines cut out."""
-    streams = [normal(text.replace(name, SHOWN_DATABASE)).splitlines() for text in (result.out, result.err)]
+    streams = []
+    for text in (result.out, result.err):
+        text = text.replace(describe(database.conninfo), SHOWN_PLACE).replace(database.name, SHOWN_DATABASE)
+        streams.append([normal(line) for line in text.splitlines()])
     for line in filter(None, map(normal, shown)):
         if line == "...":
             continue
@@ -99,15 +103,13 @@ def assert_shown(shown: list[str], result: Result, name: str, where: str) -> Non
         del stream[: stream.index(line) + 1]
 
 
-def normal(text: str) -> str:
+def normal(line: str) -> str:
     """Times, sizes and versions are another each time, and with them the width of columns."""
-    text = re.sub(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?(\.\d+)?(Z| ?[+-]\d\d:?\d\d)?", "WHEN", text)
-    text = re.sub(r"\d+(\.\d+)? (ms|s|min|h)\b( \d+ (s|min))?", "TIME", text)
-    text = re.sub(r"\b\d+(\.\d+)?(kB|MB|GB|B)\b", "SIZE", text)
-    text = re.sub(r"\bpid \d+", "pid N", text)
-    text = re.sub(r"PostgreSQL \d+\.\d+", "PostgreSQL N", text)
-    text = re.sub(r"─+", "─", text)
-    return re.sub(r" +", " ", text).replace(" \n", "\n").strip()
+    line = re.sub(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?", "WHEN", line)
+    line = re.sub(r"\d+(\.\d+)? (ms|s|min|h)\b( \d+ (s|min))?", "TIME", line)
+    line = re.sub(r"\b\d+(\.\d+)?(kB|MB|GB|B)\b", "SIZE", line)
+    line = re.sub(r"PostgreSQL \d+\.\d+", "PostgreSQL N", line)
+    return " ".join(re.sub(r"─+", "─", line).split())
 
 
 def test_commands_left_out_are_few_and_have_a_reason() -> None:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dbopt.spec.model import IndexSpec
 
+# The last one counts: a text in front may quote another.
 _MARK = re.compile(
-    r"\s*\[dbopt:1 (?P<domain>[a-z0-9_-]+)/(?P<name>.*) sha=(?P<sha>[0-9a-f]{12})(?P<kept> kept)?\]\s*\Z", re.S
+    r"(?P<human>.*)\[dbopt:1 (?P<domain>[a-z0-9_-]+)/(?P<name>.*) sha=(?P<sha>[0-9a-f]{12})(?P<kept> kept)?\]\s*", re.S
 )
 
 
@@ -29,11 +30,10 @@ class Mark:
 
 def read(comment: str | None) -> tuple[str, Mark | None]:
     """A comment as its human text and its mark."""
-    match = _MARK.search(comment or "")
+    match = _MARK.fullmatch(comment or "")
     if match is None:
-        return comment or "", None
-    human = (comment or "")[: match.start()]
-    return human, Mark(match["domain"], match["name"], match["sha"], match["kept"] is not None)
+        return (comment or "").strip(), None
+    return match["human"].strip(), Mark(match["domain"], match["name"], match["sha"], match["kept"] is not None)
 
 
 def owned(comment: str | None, domain: str) -> bool:
@@ -48,6 +48,6 @@ def write(entry: IndexSpec, create: str, existing: str | None) -> str:
     """
     human, mark = read(existing)
     kept = entry.comment is None and human != "" and (mark is None or mark.kept)
-    text = human if kept else entry.comment or entry.why or ""
+    text = human if kept else (entry.comment or entry.why or "").strip()
     digest = hashlib.sha256("\0".join([create, text]).encode()).hexdigest()[:12]
     return f"{text} [dbopt:1 {entry.domain}/{entry.name} sha={digest}{' kept' if kept else ''}]".lstrip()

@@ -33,7 +33,11 @@ def write(plan: Plan, path: Path) -> None:
             "w", encoding="utf-8", dir=path.parent, prefix=".dbopt-", delete=False
         ) as file:
             json.dump(document, file, indent=1, default=str, ensure_ascii=False)
-        os.replace(file.name, path)
+        try:
+            os.replace(file.name, path)
+        except OSError:
+            os.unlink(file.name)
+            raise
     except OSError as exc:
         raise PlanMismatch(f"could not write the plan to {path}", detail=exc.strerror or str(exc)) from exc
 
@@ -46,7 +50,7 @@ def read(path: Path) -> Plan:
         document = json.loads(path.read_text("utf-8"))
     except OSError as exc:
         raise PlanMismatch(f"could not read the plan {path}", detail=exc.strerror or str(exc)) from exc
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise PlanMismatch(f"{path} is no plan", detail=str(exc), hint=_HINT) from exc
     if not isinstance(document, dict) or document.get("dbopt_plan") != _FORMAT:
         raise PlanMismatch(f"{path} is no plan of this dbopt", detail='no "dbopt_plan": 1 in it', hint=_HINT)

@@ -102,6 +102,7 @@ class Index:
     indisunique: bool
     indisprimary: bool
     indnullsnotdistinct: bool
+    last_scan_seconds: float | None  # since the last scan; PostgreSQL 16+, None also when there was none
     indisvalid: bool
     indisready: bool
     indislive: bool
@@ -124,7 +125,6 @@ class Index:
     comment: str | None
     size_bytes: int
     idx_scan: int
-    last_scan_seconds: float | None  # since the last scan; PostgreSQL 16+, None also when there was none
     build_pid: int | None  # a session building it right now
     statistics_targets: list[int | None]  # by column of the index; None: the default
     lacks_statistics: bool  # an expression index that was never analyzed, though its table was

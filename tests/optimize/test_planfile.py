@@ -29,7 +29,7 @@ def plan(project: Project, database: Database) -> Plan:
     project.wants(
         "name: right_one, table: posts, keys: [author]",
         'name: changed, table: posts, keys: [author, id], where: "author IN (1, 2)"',
-        "name: 'näme \"quoted\" %s {}', table: posts, keys: [{expr: 'lower(\"it''''s\")'}], build: {parallel_workers: 0}",
+        "name: 'näme \"quoted\" %s {}', table: posts, keys: [{expr: 'lower(\"it''s\")'}], build: {parallel_workers: 0}",
         "name: renamed, table: posts, keys: [id, author], was: [old]",
         "name: bad, table: nowhere, keys: [a]",
     )

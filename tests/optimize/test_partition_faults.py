@@ -1,0 +1,319 @@
+"""Partition trees that an earlier run, somebody else or an accident has left half-way."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from helpers import index_comment, invalid_indexes, open_transaction
+
+from dbopt.optimize.steps import Action
+
+from .trees import ENTRY, THREE_LEVELS, assert_whole, cut, oids, parts
+
+if TYPE_CHECKING:
+    from server import Database
+
+    from tests.optimize.runs import Project
+
+TWO_LEAVES = """
+    CREATE TABLE ev (id int, at int, note text) PARTITION BY RANGE (at);
+    CREATE TABLE ev_1 PARTITION OF ev FOR VALUES FROM (0) TO (10);
+    CREATE TABLE ev_2 PARTITION OF ev FOR VALUES FROM (10) TO (20);
+    INSERT INTO ev SELECT g, g % 20, 'Note ' || g FROM generate_series(1, 40) g;
+"""
+LOOKS_AGAIN = {14: 23, 15: 18, 16: 14, 17: 10, 18: 4}  # minor releases that mend an index by attaching again
+
+
+def leave_invalid(database: Database, name: str, table: str) -> None:
+    """What a unique build over duplicates leaves."""
+    database.sql(f"INSERT INTO {table} SELECT * FROM {table} LIMIT 1")
+    with pytest.raises(Exception, match="duplicate"):
+        database.sql(f"CREATE UNIQUE INDEX CONCURRENTLY {name} ON {table} (id, at)")
+    assert name in invalid_indexes(database)
+
+
+def refusal(project: Project) -> tuple[str, str]:
+    """Message and hint of the one refusal; nothing is planned besides."""
+    plan = project.plan()
+    assert [step.statements for step in plan.steps] == []
+    [found] = [finding for finding in plan.findings if finding.severity == "error"]
+    assert len(plan.refused) == 1
+    return found.message, found.hint or ""
+
+
+def test_resumed_after_every_step(project: Project, database: Database) -> None:
+    """No build is done twice, wherever the run before was killed."""
+    database.sql(THREE_LEVELS)
+    plan = project.wants(ENTRY).plan()
+    built = 0
+    for count in range(1, len(plan.steps)):
+        project.run(cut(plan, count)).assert_applied()
+        before = oids(database)
+        rest = project.plan()
+        project.run(rest).assert_applied()
+        assert_whole(database, "ev_by_id")
+        assert before.items() <= oids(database).items()
+        assert len([step for step in rest.steps if step.action is Action.CREATE]) == max(9 - count, 0)
+        assert (index_comment(database, "ev_by_id") or "").startswith("a test [dbopt:1 shop/ev_by_id ")
+        project.assert_settled()
+        database.sql("DROP INDEX ev_by_id")
+        built += 1
+    assert built == 17
+
+
+def test_a_broken_leaf_is_built_anew(project: Project, database: Database) -> None:
+    database.sql(TWO_LEAVES)
+    project.wants(ENTRY)
+    leave_invalid(database, "ev_1_by_id", "ev_1")
+    plan = project.plan()
+    assert [(step.action, step.index) for step in plan.steps[:2]] == [("create", "ev_by_id"), ("repair", "ev_1_by_id")]
+    assert plan.steps[1].statements[0] == 'DROP INDEX CONCURRENTLY "public"."ev_1_by_id"'
+    assert [finding.code for finding in plan.findings] == []
+    project.run(plan).assert_applied()
+    assert_whole(database, "ev_by_id")
+    project.assert_settled()
+
+
+def test_equal_indexes_are_adopted_under_any_name(project: Project, database: Database) -> None:
+    """One of a leaf, one of a subtree; not one that serves a constraint or is of another kind."""
+    database.sql(THREE_LEVELS)
+    database.sql(
+        """
+        CREATE INDEX "Made by hand" ON ev_1 (id, at);
+        CREATE INDEX another ON ev_1 (id, at DESC);
+        CREATE INDEX subtree ON ev_2 (id, at);
+        ALTER TABLE ev_rest ADD CONSTRAINT ev_rest_pk UNIQUE (id, at);
+        """
+    )
+    before = oids(database)
+    project.wants(ENTRY).run().assert_applied()
+    assert_whole(database, "ev_by_id")
+    assert {"Made by hand", "subtree", "ev_rest_by_id"} <= set(parts(database, "ev_by_id"))
+    assert before.items() <= oids(database).items()
+    assert len(oids(database)) == len(before) + 1
+    project.assert_settled()
+
+
+@pytest.mark.parametrize(
+    ("there", "message"),
+    [
+        ("INDEX ev_1_by_id ON ev_1 (id)", "ev_1_by_id of public.ev_1 has another definition: keys id -> id, at"),
+        ("INDEX ev_by_id ON ev (note)", "ev_by_id of public.ev has another definition: keys note -> id, at"),
+        ("INDEX ev_1_by_id ON ev_2 (id)", "the name ev_1_by_id, for public.ev_1, belongs to an index of ev_2"),
+        ("TABLE ev_1_by_id ()", "the name ev_1_by_id, for public.ev_1, belongs to a relation"),
+        ("TABLE ev_by_id ()", "the name ev_by_id belongs to another relation in schema public"),
+    ],
+)
+def test_names_that_are_taken(project: Project, database: Database, there: str, message: str) -> None:
+    database.sql(TWO_LEAVES)
+    database.sql(f"CREATE {there}")
+    said, hint = refusal(project.wants(ENTRY))
+    assert said == message
+    assert hint.startswith(("Choose another name", "Give the entry another name"))
+
+
+def test_two_entries_with_one_template(project: Project, database: Database) -> None:
+    """The first gets the names, the other is told."""
+    database.sql(TWO_LEAVES)
+    project.wants(ENTRY, ENTRY.replace("name: ev_by_id", "name: ev_z", 1).replace("[id, at]", "[note]"))
+    plan = project.plan()
+    assert [item.index for item in plan.refused] == ["ev_z"]
+    assert plan.refused[0].error == "the name ev_1_by_id, for public.ev_1, belongs to an index of ev_1"
+    project.run(plan)
+    assert_whole(database, "ev_by_id")
+
+
+def test_a_whole_tree_gets_its_new_name(project: Project, database: Database) -> None:
+    database.sql(THREE_LEVELS)
+    database.sql("CREATE INDEX old ON ev (id, at); CREATE INDEX other ON ev (note)")
+    before = oids(database)
+    plan = project.wants(ENTRY).plan()
+    assert [(step.action, step.index) for step in plan.steps] == [("rename", "ev_by_id")]
+    project.run(plan).assert_applied()
+    assert_whole(database, "ev_by_id")
+    assert oids(database) == before
+    project.wants(ENTRY, "name: ev_note, table: ev, keys: [note], was: [other]")
+    assert [step.reason for step in project.plan().steps] == ["the spec says it was other"]
+    project.assert_converges()
+
+
+def test_a_changed_definition_under_a_former_name_is_a_new_tree(project: Project, database: Database) -> None:
+    database.sql(TWO_LEAVES + "CREATE INDEX old ON ev (note); CREATE INDEX equal ON ev (id, at)")
+    project.wants(ENTRY + ", was: [old]")
+    assert [(step.action, step.index) for step in project.plan().steps] == [("rename", "ev_by_id")]
+    database.sql("DROP INDEX equal")
+    project.assert_converges()
+    assert_whole(database, "ev_by_id")
+    assert_whole(database, "old")
+
+
+def test_absent_trees_are_left_to_people(project: Project, database: Database) -> None:
+    database.sql(TWO_LEAVES + "CREATE INDEX ev_by_id ON ev (id)")
+    for name, needed in [("ev_by_id", "it spans a partition tree"), ("ev_1_id_idx", "it is part of an index of the")]:
+        project.wants(f"name: {name}, table: ev{'_1' * (name != 'ev_by_id')}, state: absent")
+        message, hint = refusal(project)
+        assert message.startswith(f"{name} cannot be dropped: {needed}")
+        assert hint == "Drop it by a migration in a quiet moment, or take the entry out of the spec."
+
+
+def test_prune_keeps_trees_and_their_parts(project: Project, database: Database) -> None:
+    database.sql(TWO_LEAVES)
+    leaf = "name: leaf_own, table: ev_1, keys: [id, at]"
+    project.wants(leaf).run()
+    project.wants(leaf, ENTRY).assert_converges()
+    assert "leaf_own" in parts(database, "ev_by_id")
+    project.wants("name: ev_x, table: ev_2, keys: [note]")
+    spec = project.folder / "shop.yaml"
+    spec.write_text(spec.read_text().replace("public}", "public, extras: prune}"))
+    plan = project.plan(prune_foreign=True)
+    assert {step.index for step in plan.steps if step.action is Action.DROP} == set()
+    project.run(plan).assert_applied()
+    assert_whole(database, "ev_by_id")
+
+
+def test_the_text_of_a_half_built_tree_changes(project: Project, database: Database) -> None:
+    database.sql(TWO_LEAVES)
+    project.run(cut(project.wants(ENTRY).plan(), 2))
+    project.wants(ENTRY + ", comment: another text").assert_converges()
+    assert (index_comment(database, "ev_by_id") or "").startswith("another text [dbopt:1 ")
+
+
+# Partitions that come and go
+
+
+def test_partitions_attached_between_plan_and_run(project: Project, database: Database) -> None:
+    """A plain one, and a tree whose indexes the server names itself once the top is there."""
+    database.sql(TWO_LEAVES)
+    plan = project.wants(ENTRY).plan()
+    database.sql("CREATE TABLE ev_3 PARTITION OF ev FOR VALUES FROM (20) TO (30)")
+    assert project.run(plan).statuses["ev_by_id"] == "failed"
+    database.sql(
+        "CREATE TABLE ev_4 PARTITION OF ev FOR VALUES FROM (30) TO (40) PARTITION BY RANGE (at);"
+        "CREATE TABLE ev_4a PARTITION OF ev_4 FOR VALUES FROM (30) TO (35)"
+    )
+    before = oids(database)
+    project.assert_converges()
+    assert_whole(database, "ev_by_id")
+    assert oids(database).keys() - before.keys() == {"ev_3_by_id"}
+
+
+@pytest.mark.parametrize("away", ["DROP TABLE ev_2", "ALTER TABLE ev DETACH PARTITION ev_2"])
+@pytest.mark.parametrize("after", [0, 1, 3])
+def test_a_partition_gone_in_the_run(project: Project, database: Database, away: str, after: int) -> None:
+    database.sql(TWO_LEAVES)
+    plan = project.wants(ENTRY).plan()
+    project.run(cut(plan, after))
+    database.sql(away)
+    project.run(plan if after == 0 else None)
+    project.assert_converges()
+    assert_whole(database, "ev_by_id")
+    assert parts(database, "ev_by_id") == ["ev_1_by_id"]
+
+
+def test_the_last_missing_partition_is_gone(project: Project, database: Database) -> None:
+    """All parts are attached, and nothing makes the server notice: but attaching one of them again, since 2026."""
+    database.sql(TWO_LEAVES)
+    plan = project.wants(ENTRY).plan()
+    project.run(cut(plan, 4)).assert_applied()
+    [part] = parts(database, "ev_by_id")
+    database.sql(f"DROP TABLE {'ev_2' if part == 'ev_1_by_id' else 'ev_1'}")
+    major, minor = database.server_version
+    if minor >= LOOKS_AGAIN.get(major, 99) or major > max(LOOKS_AGAIN):
+        assert [(step.action, step.index) for step in project.plan().steps] == [("attach", "ev_by_id")]
+    else:
+        message, hint = refusal(project)
+        assert message.startswith("ev_by_id is INVALID though every partition has its part")
+        database.sql(hint.partition(": ")[2].partition(";")[0])
+    project.assert_converges()
+    assert_whole(database, "ev_by_id")
+
+
+def test_a_broken_leaf_that_is_attached(project: Project, database: Database) -> None:
+    """It can be neither dropped nor detached; what mends it is said."""
+    database.sql(TWO_LEAVES)
+    leave_invalid(database, "broken", "ev_1")
+    database.sql("DELETE FROM ev a USING ev b WHERE a.id = b.id AND a.ctid > b.ctid")
+    database.sql("CREATE UNIQUE INDEX ev_by_id ON ONLY ev (id, at); ALTER INDEX ev_by_id ATTACH PARTITION broken")
+    project.wants(ENTRY + ", unique: true")
+    message, hint = refusal(project)
+    assert message == "broken of public.ev_1 is INVALID, and a part of ev_by_id already"
+    database.sql(hint.partition(";")[0])
+    project.assert_converges()  # another part is missing still, which makes the server look
+    assert_whole(database, "ev_by_id")
+
+
+@pytest.mark.pg(">= 14")
+def test_a_partition_half_detached_is_none(project: Project, database: Database) -> None:
+    database.sql(TWO_LEAVES)
+    with open_transaction(database, "SELECT FROM ev_2, ev") as pid, database.connect(autocommit=True) as other:
+        other.execute("SET statement_timeout = '300ms'")
+        with pytest.raises(Exception, match="statement timeout"):
+            other.execute("ALTER TABLE ev DETACH PARTITION ev_2 CONCURRENTLY")
+        database.sql("SELECT pg_terminate_backend(%s)", [pid])
+    assert database.sql("SELECT FROM pg_inherits WHERE inhdetachpending") == [()]
+    project.wants(ENTRY).run()
+    assert parts(database, "ev_by_id") == ["ev_1_by_id"]
+    database.sql("ALTER TABLE ev DETACH PARTITION ev_2 FINALIZE")
+
+
+@pytest.mark.parametrize("valid", [False, True], ids=["missing", "there"])
+def test_a_foreign_partition(project: Project, database: Database, valid: bool) -> None:
+    """The server never marks an index valid over one, but where CREATE INDEX has made it at one go."""
+    if not database.sql("SELECT FROM pg_available_extensions WHERE name = 'postgres_fdw'"):
+        pytest.skip("this server has no postgres_fdw")
+    database.sql(TWO_LEAVES)
+    database.sql(
+        "CREATE EXTENSION postgres_fdw; CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw;"
+        "CREATE FOREIGN TABLE ev_far PARTITION OF ev FOR VALUES FROM (20) TO (30) SERVER far"
+    )
+    project.wants(ENTRY)
+    if valid:
+        database.sql("CREATE INDEX ev_by_id ON ev (id, at)")
+        project.assert_settled()
+        return
+    message, hint = refusal(project)
+    assert message == "public.ev_far is a foreign partition: an index of public.ev cannot be made online"
+    # As the hint has it.
+    assert hint.startswith("Give each other partition of public.ev an entry of its own; CREATE INDEX on public.ev")
+    project.wants("name: a, table: ev_1, keys: [id, at]", "name: b, table: ev_2, keys: [id, at]").assert_converges()
+    database.sql("CREATE INDEX ev_by_id ON ev (id, at)")
+    assert parts(database, "ev_by_id") == ["a", "b"]
+    project.wants(ENTRY).assert_settled()
+
+
+# Locks of others
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO ev VALUES (1, 1)",
+        "SELECT count(*) FROM ev",
+        "LOCK TABLE ev_1 IN ACCESS EXCLUSIVE MODE",
+        "TRUNCATE ev_1",
+        "REINDEX INDEX ev_1_low",
+    ],
+)
+def test_locks_are_waited_for(project: Project, database: Database, statement: str) -> None:
+    """A plan is made meanwhile, without delay; the run goes on as soon as they are gone."""
+    database.sql(TWO_LEAVES + "CREATE INDEX ev_1_low ON ev_1 (lower(note)); CREATE INDEX ON ev_2 (note) WHERE id > 0")
+    project.wants(ENTRY)
+    run = None
+    with open_transaction(database, statement) as pid:
+        started = time.monotonic()
+        plan = project.plan()
+        assert time.monotonic() - started < 5
+        if not plan.refused:
+            run = project.start(plan)
+            time.sleep(1.2)
+            assert not run.ended
+            assert run.waits_for(pid) or run.notices
+    if run is None:
+        assert plan.refused[0].error == "public.ev_1 is locked exclusively, so that its indexes cannot be compared"
+    else:
+        run.finish().assert_applied()
+        project.assert_settled()
+    project.assert_converges()
+    assert_whole(database, "ev_by_id")
