@@ -13,7 +13,7 @@ constraints := --constraint constraints-dev.txt
 help:
 	@echo 'make demo      watch dbopt work on a private server with sample data'
 	@echo 'make test      the tests, on a private PostgreSQL 18'
-	@echo 'make test-all  the tests on PostgreSQL 13 to 18 (needs npm)'
+	@echo 'make test-all  those that talk to a server, on PostgreSQL 13 to 18 (needs npm)'
 	@echo 'make lint, types, generated, bench, constraints, clean'
 
 demo: .venv/installed
@@ -38,6 +38,8 @@ bench: .venv/installed
 # Written by programs, kept in git for those who read them there.
 generated: .venv/installed
 	@.venv/bin/python -m dbopt.spec.schema
+	@.venv/bin/python -m dbopt.cli.reference docs
+	@.venv/bin/python -m dbopt.spec.codes
 
 # A new resolution of everything, in an environment of its own.
 constraints:

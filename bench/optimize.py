@@ -51,8 +51,8 @@ def main() -> None:
         return
     # Nothing of the server's own doing may fall into one run and not into the other.
     quiet = {"autovacuum": "off", "checkpoint_timeout": "1h", "max_wal_size": "8GB"}
-    with server(**quiet) as private, tempfile.TemporaryDirectory(prefix="dbopt-bench-") as name:
-        folder = Path(name)
+    with server(**quiet) as private, tempfile.TemporaryDirectory(prefix="dbopt-bench-") as scratch:
+        folder = Path(scratch)
         specs = folder / "bench.yaml"
         specs.write_text("spec: 1\ndomain: bench\nindexes:" + "".join(ENTRIES.format(table=table) for table in TABLES))
         note(f"filling {len(TABLES)} tables with {chosen.rows} rows")

@@ -38,6 +38,11 @@ for _name in [name for name in os.environ if name in _SCREEN or name.startswith(
         del os.environ[_name]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    help_text = "leave out what no server has a part in: tests/matrix.py runs the rest once for each of them"
+    parser.addoption("--with-server", action="store_true", help=help_text)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     if config.option.basetemp is None:  # pytest's own folder would stay; --basetemp is for who wants to look into it
@@ -59,6 +64,10 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.option.with_server:
+        asked = {item: "server_binaries" in getattr(item, "fixturenames", ()) for item in items}
+        config.hook.pytest_deselected(items=[item for item in items if not asked[item]])
+        items[:] = [item for item in items if asked[item]]
     major = config.stash[BINARIES].version[0]
     for item in items:
         for mark in item.iter_markers("pg"):

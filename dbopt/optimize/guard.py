@@ -58,5 +58,5 @@ def objection(index: Index, unused_for_seconds: float, known: Window) -> str | N
         since = "at an unknown time" if known.seconds is None else f"{format_duration(known.seconds)} ago"
         return f"whether it was unused for {wanted} is not known: the counters began {since}"
     if index.idx_scan > 0:
-        return f"it was used {index.idx_scan} times since the counters began"
+        return f"it was used since the counters began (scans: {index.idx_scan})"
     return None

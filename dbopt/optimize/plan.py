@@ -369,13 +369,21 @@ class _Planner:
     def _prune(self) -> None:
         """`extras: prune`: indexes that carry a domain's mark and that its spec no longer names."""
         domains = {file.domain for file in self.files if file.defaults.extras is Extras.PRUNE}
+        if not domains:
+            return
+        # On any table: those that the specs no longer name were not read yet.
+        oids = list({marked.table_oid for marked in self.actual.marked})
+        needed = {
+            index.oid
+            for index in catalog.INDEXES.rows(self.conn, self.server.version, {"oids": oids})
+            if check.why_needed(index) is not None
+        }
         for marked in self.actual.marked:
             owner = mark.read(marked.comment)[1]
             name = (marked.schema, marked.index)
             if owner is None or owner.domain not in domains or name in self.named | self.leaving:
                 continue
-            index = next((i for i in self.actual.indexes.get(marked.table_oid, ()) if i.oid == marked.oid), None)
-            if marked.relkind == "I" or (index is not None and check.why_needed(index) is not None):
+            if marked.relkind == "I" or marked.oid in needed:
                 continue
             reason = f"the spec of domain {owner.domain} no longer names it (extras: prune)"
             self.leaving.add(name)

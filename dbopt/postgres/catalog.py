@@ -42,8 +42,8 @@ TABLES = Query(
                pg_catalog.has_schema_privilege(n.oid, 'CREATE') AS may_create,
                pg_catalog.pg_stat_get_last_analyze_time(c.oid) IS NULL
                  AND pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid) IS NULL
-                 AND NOT EXISTS (SELECT FROM pg_catalog.pg_stats AS s
-                                  WHERE s.schemaname = n.nspname AND s.tablename = c.relname) AS never_analyzed
+                 AND (SELECT true FROM pg_catalog.pg_stats AS s
+                       WHERE s.schemaname = n.nspname AND s.tablename = c.relname LIMIT 1) IS NULL AS never_analyzed
           FROM ROWS FROM (pg_catalog.unnest(%(schemas)s::text[]), pg_catalog.unnest(%(tables)s::text[]))
                AS wanted(schema, name)
           JOIN pg_catalog.pg_namespace AS n ON n.nspname = wanted.schema
@@ -123,13 +123,15 @@ class Index:
     is_partition: bool
     parent_oid: int | None  # the index of the partitioned table above that it is attached to
     comment: str | None
-    size_bytes: int
+    size_bytes: int  # when it was last built, vacuumed or analyzed: pg_relation_size() would wait for locks
     idx_scan: int
     build_pid: int | None  # a session building it right now
     statistics_targets: list[int | None]  # by column of the index; None: the default
     lacks_statistics: bool  # an expression index that was never analyzed, though its table was
 
 
+# Sub-selects on purpose, each an index scan for each row. As joins (and EXISTS, which the planner turns into a hash of all
+# of pg_stats) they read whole catalogs, for one table as for a thousand, longest where the catalogs lack statistics.
 _INDEX_HEAD = """
         /* dbopt: every index of some tables, in parts that need no lock */
         SELECT i.indexrelid::int8 AS oid, i.indrelid::int8 AS table_oid, n.nspname::text AS schema,
@@ -142,14 +144,21 @@ _INDEX_TAIL = """
                COALESCE(c.reloptions, '{}') AS reloptions,
                ts.spcname::text AS tablespace,
                i.indexprs IS NOT NULL AS has_expressions, i.indpred IS NOT NULL AS has_predicate,
-               needs.constraint, needs.referenced_by,
+               (SELECT con.conname::text FROM pg_catalog.pg_constraint AS con
+                 WHERE con.conrelid = i.indrelid AND con.conindid = i.indexrelid AND con.contype IN ('p', 'u', 'x')
+                 ORDER BY con.conname LIMIT 1) AS constraint,
+               (SELECT con.conname::text FROM pg_catalog.pg_depend AS d
+                  JOIN pg_catalog.pg_constraint AS con ON con.oid = d.objid AND con.contype = 'f'
+                 WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = i.indexrelid
+                   AND d.classid = 'pg_catalog.pg_constraint'::regclass
+                 ORDER BY con.conname LIMIT 1) AS referenced_by,
                c.relispartition AS is_partition,
                (SELECT h.inhparent::int8 FROM pg_catalog.pg_inherits AS h WHERE h.inhrelid = i.indexrelid
                  LIMIT 1) AS parent_oid,
                (SELECT d.description FROM pg_catalog.pg_description AS d
                  WHERE d.objoid = i.indexrelid AND d.classoid = 'pg_catalog.pg_class'::regclass AND d.objsubid = 0)
                  AS comment,
-               COALESCE(pg_catalog.pg_relation_size(i.indexrelid), 0) AS size_bytes,
+               c.relpages::int8 * pg_catalog.current_setting('block_size')::int8 AS size_bytes,
                COALESCE(pg_catalog.pg_stat_get_numscans(i.indexrelid), 0) AS idx_scan,
                (SELECT p.pid FROM pg_catalog.pg_stat_progress_create_index AS p
                  WHERE p.datid = (SELECT oid FROM pg_catalog.pg_database
@@ -167,40 +176,32 @@ _INDEX_TAIL = """
           JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
           JOIN pg_catalog.pg_am AS am ON am.oid = c.relam
           LEFT JOIN pg_catalog.pg_tablespace AS ts ON ts.oid = c.reltablespace
-          LEFT JOIN (
-               SELECT con.conindid, MIN(con.conname::text) FILTER (WHERE con.contype <> 'f') AS constraint,
-                      MIN(con.conname::text) FILTER (WHERE con.contype = 'f') AS referenced_by
-                 FROM pg_catalog.pg_constraint AS con
-                WHERE con.contype IN ('p', 'u', 'x', 'f')
-                GROUP BY con.conindid
-               ) AS needs ON needs.conindid = i.indexrelid
-          JOIN (
-               SELECT x.indexrelid,
-                      pg_catalog.array_agg(a.attname::text ORDER BY key.n) AS columns,
-                      pg_catalog.array_agg(opn.nspname || '.' || op.opcname ORDER BY key.n)
-                        FILTER (WHERE key.n <= x.indnkeyatts) AS opclasses,
-                      pg_catalog.array_agg(pg_catalog.array_to_string(ia.attoptions, ', ') ORDER BY key.n)
-                        FILTER (WHERE key.n <= x.indnkeyatts) AS opclass_options,
-                      pg_catalog.array_agg(con.nspname || '.' || co.collname ORDER BY key.n)
-                        FILTER (WHERE key.n <= x.indnkeyatts) AS collations,
-                      pg_catalog.array_agg(key.option::int4 ORDER BY key.n)
-                        FILTER (WHERE key.n <= x.indnkeyatts) AS indoption,
-                      pg_catalog.array_agg(NULLIF(ia.attstattarget, -1)::int4 ORDER BY key.n) AS statistics_targets
-                 FROM pg_catalog.pg_index AS x
-                CROSS JOIN LATERAL ROWS FROM (
-                        pg_catalog.unnest(x.indkey::int2[]), pg_catalog.unnest(x.indclass::oid[]),
-                        pg_catalog.unnest(x.indcollation::oid[]), pg_catalog.unnest(x.indoption::int2[])
-                      ) WITH ORDINALITY AS key(attnum, opclass_oid, collation_oid, option, n)
-                 LEFT JOIN pg_catalog.pg_attribute AS a
-                   ON a.attrelid = x.indrelid AND a.attnum = key.attnum AND key.attnum <> 0
-                 LEFT JOIN pg_catalog.pg_attribute AS ia ON ia.attrelid = x.indexrelid AND ia.attnum = key.n
-                 LEFT JOIN pg_catalog.pg_opclass AS op ON op.oid = key.opclass_oid
-                 LEFT JOIN pg_catalog.pg_namespace AS opn ON opn.oid = op.opcnamespace
-                 LEFT JOIN pg_catalog.pg_collation AS co ON co.oid = key.collation_oid
-                 LEFT JOIN pg_catalog.pg_namespace AS con ON con.oid = co.collnamespace
-                WHERE x.indrelid = ANY (%(oids)s::oid[])
-                GROUP BY x.indexrelid
-               ) AS k ON k.indexrelid = i.indexrelid
+         CROSS JOIN LATERAL (
+               SELECT pg_catalog.array_agg((
+                        SELECT a.attname::text FROM pg_catalog.pg_attribute AS a
+                         WHERE a.attrelid = i.indrelid AND a.attnum = i.indkey[key.attnum - 1]
+                      ) ORDER BY key.attnum) AS columns,
+                      pg_catalog.array_agg((
+                        SELECT o.nspname || '.' || op.opcname
+                          FROM pg_catalog.pg_opclass AS op
+                          JOIN pg_catalog.pg_namespace AS o ON o.oid = op.opcnamespace
+                         WHERE op.oid = i.indclass[key.attnum - 1]
+                      ) ORDER BY key.attnum) FILTER (WHERE key.attnum <= i.indnkeyatts) AS opclasses,
+                      pg_catalog.array_agg(pg_catalog.array_to_string(key.attoptions, ', ') ORDER BY key.attnum)
+                        FILTER (WHERE key.attnum <= i.indnkeyatts) AS opclass_options,
+                      pg_catalog.array_agg((
+                        SELECT o.nspname || '.' || co.collname
+                          FROM pg_catalog.pg_collation AS co
+                          JOIN pg_catalog.pg_namespace AS o ON o.oid = co.collnamespace
+                         WHERE co.oid = i.indcollation[key.attnum - 1]
+                      ) ORDER BY key.attnum) FILTER (WHERE key.attnum <= i.indnkeyatts) AS collations,
+                      pg_catalog.array_agg(i.indoption[key.attnum - 1]::int4 ORDER BY key.attnum)
+                        FILTER (WHERE key.attnum <= i.indnkeyatts) AS indoption,
+                      pg_catalog.array_agg(NULLIF(key.attstattarget, -1)::int4 ORDER BY key.attnum)
+                        AS statistics_targets
+                 FROM pg_catalog.pg_attribute AS key
+                WHERE key.attrelid = i.indexrelid
+               ) AS k
          WHERE i.indrelid = ANY (%(oids)s::oid[])
          ORDER BY n.nspname, c.relname
         """
@@ -420,8 +421,7 @@ MARKED = Query(
         (13,): """
         /* dbopt: the indexes that dbopt made */
         SELECT c.oid::int8 AS oid, t.oid::int8 AS table_oid, n.nspname::text AS schema, c.relname::text AS index,
-               c.relkind::text AS relkind, tn.nspname::text AS table_schema, t.relname::text AS table,
-               d.description AS comment
+               c.relkind::text AS relkind, tn.nspname::text AS table_schema, t.relname::text AS table, d.description AS comment
           FROM pg_catalog.pg_description AS d
           JOIN pg_catalog.pg_index AS i ON i.indexrelid = d.objoid
           JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid

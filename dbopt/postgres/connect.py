@@ -67,9 +67,11 @@ def connect(
         "idle_in_transaction_session_timeout": "0",
         "default_transaction_read_only": "on" if read_only else "off",
         "client_min_messages": "warning",
-        # What the catalog functions print depends on these two: the same text for every user.
+        # What the catalog functions print depends on these: the same text for every user, and floats in full. In which
+        # order a date such as 01/02/2024 is read stays the user's choice.
         "quote_all_identifiers": "off",
-        "DateStyle": "ISO, YMD",
+        "DateStyle": "ISO",
+        "extra_float_digits": "1",
         **(settings or {}),
     }
     try:
@@ -81,13 +83,17 @@ def connect(
 
 
 def apply_settings(conn: Connection, settings: Mapping[str, str]) -> None:
-    """SET for this session, values bound, one round trip."""
+    """SET for this session, values bound, one round trip.
+
+    Not behind a pooler, which makes up the pid that a client is told: what is set there stays with a session of the
+    server's that the next client gets, who would find it read-only.
+    """
     if settings:
         conn.execute(
             "/* dbopt: session settings */ SELECT pg_catalog.set_config(s.name, s.value, false)"
             " FROM ROWS FROM (pg_catalog.unnest(%(names)s::text[]), pg_catalog.unnest(%(values)s::text[]))"
-            " AS s(name, value)",
-            {"names": list(settings), "values": list(settings.values())},
+            " AS s(name, value) WHERE pg_catalog.pg_backend_pid() = %(pid)s",
+            {"names": list(settings), "values": list(settings.values()), "pid": conn.info.backend_pid},
         )
 
 

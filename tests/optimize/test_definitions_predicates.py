@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from optimize.zoo import Pair, Zoo, verdicts
+from tests.optimize.zoo import Pair, Zoo, verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from helpers import index_comment, invalid_indexes, open_transaction
+from helpers import index_comment, invalid_indexes, open_transaction, wait_until
 
 from dbopt.optimize.steps import Action
 
@@ -247,12 +247,11 @@ def test_a_broken_leaf_that_is_attached(project: Project, database: Database) ->
 @pytest.mark.pg(">= 14")
 def test_a_partition_half_detached_is_none(project: Project, database: Database) -> None:
     database.sql(TWO_LEAVES)
-    with open_transaction(database, "SELECT FROM ev_2, ev") as pid, database.connect(autocommit=True) as other:
+    with open_transaction(database, "SELECT FROM ev"), database.connect(autocommit=True) as other:
         other.execute("SET statement_timeout = '300ms'")
         with pytest.raises(Exception, match="statement timeout"):
             other.execute("ALTER TABLE ev DETACH PARTITION ev_2 CONCURRENTLY")
-        database.sql("SELECT pg_terminate_backend(%s)", [pid])
-    assert database.sql("SELECT FROM pg_inherits WHERE inhdetachpending") == [()]
+    assert database.sql("SELECT count(*) FROM pg_inherits WHERE inhdetachpending") == [(1,)]
     project.wants(ENTRY).run()
     assert parts(database, "ev_by_id") == ["ev_1_by_id"]
     database.sql("ALTER TABLE ev DETACH PARTITION ev_2 FINALIZE")
@@ -261,11 +260,9 @@ def test_a_partition_half_detached_is_none(project: Project, database: Database)
 @pytest.mark.parametrize("valid", [False, True], ids=["missing", "there"])
 def test_a_foreign_partition(project: Project, database: Database, valid: bool) -> None:
     """The server never marks an index valid over one, but where CREATE INDEX has made it at one go."""
-    if not database.sql("SELECT FROM pg_available_extensions WHERE name = 'postgres_fdw'"):
-        pytest.skip("this server has no postgres_fdw")
     database.sql(TWO_LEAVES)
     database.sql(
-        "CREATE EXTENSION postgres_fdw; CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw;"
+        "CREATE FOREIGN DATA WRAPPER anything; CREATE SERVER far FOREIGN DATA WRAPPER anything;"
         "CREATE FOREIGN TABLE ev_far PARTITION OF ev FOR VALUES FROM (20) TO (30) SERVER far"
     )
     project.wants(ENTRY)
@@ -290,7 +287,7 @@ def test_a_foreign_partition(project: Project, database: Database, valid: bool) 
     "statement",
     [
         "INSERT INTO ev VALUES (1, 1)",
-        "SELECT count(*) FROM ev",
+        "SELECT FROM ev_1 WHERE lower(note) = 'x'; INSERT INTO ev_1 VALUES (1, 1)",
         "LOCK TABLE ev_1 IN ACCESS EXCLUSIVE MODE",
         "TRUNCATE ev_1",
         "REINDEX INDEX ev_1_low",
@@ -317,3 +314,15 @@ def test_locks_are_waited_for(project: Project, database: Database, statement: s
         project.assert_settled()
     project.assert_converges()
     assert_whole(database, "ev_by_id")
+
+
+def test_a_reader_of_an_adopted_index_is_waited_for(project: Project, database: Database) -> None:
+    database.sql(TWO_LEAVES + "CREATE INDEX by_hand ON ev_1 (id, at)")
+    with open_transaction(database, "SELECT FROM ev"):
+        run = project.wants(ENTRY).start()
+        wait_until(lambda: run.notices or run.ended, "a second try")
+        assert "the lock is not to be had" in run.notices[0]
+        assert not invalid_indexes(database) or invalid_indexes(database) == ["ev_by_id"]
+    run.finish().assert_applied()
+    assert_whole(database, "ev_by_id")
+    project.assert_settled()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from dbopt.optimize.steps import Plan, Step
     from dbopt.spec.finding import Finding
-    from optimize.runs import Project
+    from tests.optimize.runs import Project
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from helpers import open_transaction, wait_until
 from psycopg.conninfo import make_conninfo
 
 from dbopt.errors import NotPermitted
-from optimize.runs import Project
+from tests.optimize.runs import Project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

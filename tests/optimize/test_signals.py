@@ -57,17 +57,14 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, list[Any], str]:
     return process.returncode, [json.loads(line) for line in out.splitlines()], err
 
 
-def test_the_events_of_a_whole_run(project: Project, posts: Database, spawn_cli: Spawn) -> None:
-    code, events, err = ended(spawn_cli(*arguments(project)))
-    assert code == 0, err
-    assert events[-1]["event"] == "result"
-    assert events[-1]["applied"] == 2
-    project.assert_settled()
-
-
 @pytest.mark.parametrize(("signum", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_build_and_leaves_nothing(
-    project: Project, posts: Database, spawn_cli: Spawn, signum: int, expected: int
+    project: Project,
+    posts: Database,
+    spawn_cli: Spawn,
+    run_cli: Callable[..., Result],
+    signum: int,
+    expected: int,
 ) -> None:
     snapshot = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT 1"
     with open_transaction(posts, snapshot):  # the last phase waits for it, a drop does not
@@ -88,7 +85,7 @@ def test_a_signal_ends_the_build_and_leaves_nothing(
     assert "interrupted" in result["items"][0]["error"]
     assert result["items"][1]["error"] == "not started: interrupted"
     assert "Traceback" not in err
-    assert ended(spawn_cli(*arguments(project)))[0] == 0
+    assert run_cli(*arguments(project)).code == 0
     project.assert_settled()
 
 
@@ -138,14 +135,14 @@ def test_what_a_killed_one_left_building_is_let_end(
     project.assert_settled()
 
 
-def test_a_second_one_is_turned_away(
-    project: Project, posts: Database, spawn_cli: Spawn, run_cli: Callable[..., Result]
-) -> None:
-    with open_transaction(posts, WRITE):
-        first = spawn_cli(*arguments(project))
-        wait_until(lambda: building(posts), "a build")
+def test_a_second_one_is_turned_away(project: Project, posts: Database, run_cli: Callable[..., Result]) -> None:
+    with open_transaction(posts, WRITE) as writer:
+        first = project.start()
+        first.until_it_waits_for(writer)
+        posts.sql("CREATE TABLE other (id int)")
+        project.wants("name: on_other, table: other, keys: [id]")
         second = run_cli(*arguments(project))
         assert second.code == 3
         assert f"another dbopt is at work on {posts.name}" in second.err
         assert "user postgres" in second.err
-    assert ended(first)[0] == 0
+    first.finish().assert_applied()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from server import Database
 
     from dbopt.optimize.steps import Plan
-    from optimize.runs import Project
+    from tests.optimize.runs import Project
 
 
 def counts(database: Database) -> list[tuple[int, ...]]:
@@ -80,18 +80,20 @@ def test_the_search_path_of_the_role_does_not_matter(project: Project, database:
     project.assert_settled()
 
 
-def test_a_role_setting_of_time_zone_and_number_format_tells_no_lie(project: Project, database: Database) -> None:
-    database.sql(
-        f"ALTER DATABASE {database.name} SET extra_float_digits = -10;"
-        f" ALTER DATABASE {database.name} SET TimeZone = 'Asia/Kolkata'"
-    )
-    database.sql("CREATE TABLE t (f float8, tz timestamptz)")
-    database.sql("CREATE INDEX i ON t (f) WHERE f > 0.12345678901; CREATE INDEX j ON t (f) WHERE tz > '2024-01-01'")
+def test_settings_of_the_database_tell_no_lie(project: Project, database: Database) -> None:
+    for setting in ("extra_float_digits = -10", "TimeZone = 'Asia/Kolkata'", "DateStyle = 'SQL, DMY'"):
+        database.sql(f"ALTER DATABASE {database.name} SET {setting}")
+    database.sql("CREATE TABLE t (f float8, tz timestamptz, d date)")
+    database.sql("CREATE INDEX float ON t (f) WHERE f > '0.12345678901'")
+    database.sql("CREATE INDEX zone ON t (f) WHERE tz > '2024-01-01'")
+    database.sql("CREATE INDEX day ON t (f) WHERE d > '01/02/2024'")
     project.wants(
-        "name: i, table: t, keys: [f], where: f > 0.12345678902",
-        "name: j, table: t, keys: [f], where: tz > '2023-12-31 18:30+00'",
+        "name: float, table: t, keys: [f], where: f > '0.12345678902'",
+        "name: zone, table: t, keys: [f], where: tz > '2023-12-31 18:30+00'",
+        "name: day, table: t, keys: [f], where: d > '2024-02-01'",
     )
-    assert actions(project.plan()) == [("replace", "i")]
+    assert actions(project.plan()) == [("replace", "float")]
+    project.assert_converges()
 
 
 @pytest.mark.pg(">= 15")
@@ -151,3 +153,20 @@ def test_thirty_two_keys_and_thirty_three(project: Project, database: Database) 
     assert index_names(database, "t") == ["i"]
     plan = project.wants(f"name: j, table: t, keys: [{', '.join(columns)}]").plan()
     assert {index: code for index, (code, _) in refusals(plan).items()} == {"j": "too-many-columns"}
+
+
+def test_planner_settings_of_the_role_do_not_matter(project: Project, database: Database) -> None:
+    """Two wordings are the same if the planner can prove it, whatever plans it is told to avoid."""
+    for setting in ("enable_indexscan = off", "enable_bitmapscan = off", "constraint_exclusion = on"):
+        database.sql(f"ALTER DATABASE {database.name} SET {setting}")
+    database.sql("CREATE TABLE t (a int, v varchar); CREATE INDEX i ON t (lower(v), (a + 4)) WHERE v IN ('x', 'y')")
+    key = "{expr: lower(v)}, {expr: a + 2 * 2}"
+    project.wants(f"name: i, table: t, keys: [{key}], where: v = 'y' OR v = 'x'").assert_settled()
+    project.wants(f"name: i, table: t, keys: [{key}], where: v = 'y' OR v = 'z'")
+    assert actions(project.plan()) == [("replace", "i")]
+
+
+def test_a_wording_whose_constants_cannot_be_folded_counts_as_another(project: Project, database: Database) -> None:
+    database.sql("CREATE TABLE t (a int); CREATE INDEX i ON t (a) WHERE a > 0")
+    project.wants("name: i, table: t, keys: [a], where: a > 1 / 0")
+    assert actions(project.plan()) == [("replace", "i")]

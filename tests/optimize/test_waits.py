@@ -309,6 +309,22 @@ def test_giving_up_on_somebody_elses_build_leaves_nothing(project: Project, post
     project.assert_converges()
 
 
+def test_a_comment_does_not_end_somebodys_reindex(project: Project, posts: Database) -> None:
+    """It waits for the REINDEX with a snapshot, for which that one waits in turn: too short for either to die of it."""
+    project.wants(BY_AUTHOR).run().assert_applied()
+    project.wants(f"{BY_AUTHOR}, comment: another text")
+    plan = project.plan()
+    writer = posts.connect()
+    writer.execute(WRITE)
+    with beside(lambda: posts.sql("REINDEX INDEX CONCURRENTLY by_author")):
+        wait_until(lambda: invalid_indexes(posts), "the reindexing")
+        run = project.start(plan)
+        wait_until(lambda: run.notices, "a first try")
+        writer.rollback()
+    run.finish().assert_applied()
+    project.assert_settled()
+
+
 def test_vacuum_is_waited_for(project: Project, posts: Database) -> None:
     project.wants(BY_AUTHOR)
     plan = project.plan()
