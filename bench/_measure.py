@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import platform
 import statistics
@@ -94,6 +95,15 @@ def in_turns(commands: Mapping[str, Sequence[str]], times: int) -> dict[str, lis
 
 def median(runs: Sequence[Run], what: str) -> float:
     return statistics.median(getattr(one, what) for one in runs)
+
+
+def server_cpu_seconds(pid: int) -> float:
+    """What the sessions of a server that have ended so far used: Linux adds them up for the parent. Elsewhere NaN."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return math.nan
+    return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")  # cutime, cstime
 
 
 @contextlib.contextmanager

@@ -45,6 +45,7 @@ def lint(
         for target in session.targets:
             with session.reading(target) as (conn, server):
                 findings += online_findings(conn, server, loaded)
+    findings = list(dict.fromkeys(findings))  # online, plan repeats what lint calls an error
     files = plural(len(loaded.files), "file", "files")
     write_findings(session.output, findings, checked=f"{files}, {plural(len(loaded.indexes), 'index', 'indexes')}")
     return EXIT_ATTENTION if any(finding.severity is Severity.ERROR for finding in findings) else EXIT_DONE

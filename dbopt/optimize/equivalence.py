@@ -35,7 +35,7 @@ def proven(conn: Connection, table: Table, columns: Sequence[Column], one: Defin
     except psycopg.OperationalError:
         raise  # cancelled or cut off: no answer at all
     except psycopg.Error:
-        return False  # a constant that cannot be folded, say: rebuilding is the safe answer
+        return False  # not to be told: rebuilding is the safe answer
     finally:
         if not conn.closed:
             conn.execute("ROLLBACK")

@@ -80,9 +80,7 @@ class Estimator:
         for combination in statistics.COMBINED_STATISTICS.rows(self.conn, version, tables):
             self.combined[combination.table_oid].append(combination)
         self.equal_image = frozenset(row.opclass for row in statistics.EQUAL_IMAGE.rows(self.conn, version))
-        self.nondeterministic = frozenset(
-            row.collation for row in statistics.NONDETERMINISTIC.rows(self.conn, version)
-        )
+        self.nondeterministic = frozenset(row.collation for row in statistics.NONDETERMINISTIC.rows(self.conn, version))
 
     def with_estimate(self, step: Step) -> Step:
         """The step with its estimate, if it builds an index and there is one."""

@@ -20,7 +20,6 @@ from dbopt.optimize.steps import Action, Proof, Step
 from dbopt.postgres.identifiers import derived, text
 
 if TYPE_CHECKING:
-
     from dbopt.optimize.canonical import Definition
     from dbopt.optimize.collect import Actual
     from dbopt.postgres.catalog import Index, Table, TreeMember

@@ -29,11 +29,12 @@ from dbopt.optimize.steps import Action, Item, ItemStatus, Plan, Step, Target
 from dbopt.postgres import catalog
 from dbopt.postgres.identifiers import derived
 from dbopt.spec.finding import Severity
+from dbopt.spec.lint import lint
 from dbopt.spec.model import Extras, State
 from dbopt.spec.unsupported import unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from dbopt.postgres.catalog import Index, Table
     from dbopt.postgres.connect import Connection
@@ -58,7 +59,7 @@ def make_plan(conn: Connection, server: Server, specs: SpecSet, *, options: Plan
     require_primary(conn, server)
     entries, findings = tenants.expand(conn, server, specs.indexes)
     actual = collect(conn, server, entries)
-    planner = _Planner(conn, server, specs.files, entries, actual, options or PlanOptions(), findings)
+    planner = _Planner(conn, server, specs.files, entries, actual, options or PlanOptions(), findings, _broken(specs))
     return planner.plan()
 
 
@@ -82,6 +83,7 @@ class _Planner:
     actual: Actual
     options: PlanOptions
     findings: list[Finding]
+    broken: Mapping[tuple[str | None, str | None], Finding]  # entries that lint calls wrong, by file and name
     steps: list[Step] = field(default_factory=list)
     unchanged: list[Item] = field(default_factory=list)
     refused: list[Item] = field(default_factory=list)
@@ -123,6 +125,9 @@ class _Planner:
 
     def _admit(self, entry: IndexSpec) -> Table | None:
         """The entry's table, or None when the entry is settled already: refused, or absent from an absent table."""
+        if (broken := self.broken.get((entry.source.file, entry.name))) is not None:
+            self._refuse(entry, broken)
+            return None
         for path, message in unsupported(entry):
             self._refuse(entry, error(entry, "not-yet-supported", message, at=path))
             return None
@@ -419,7 +424,8 @@ class _Planner:
     # Bookkeeping
 
     def _refuse(self, entry: IndexSpec, why: Finding) -> None:
-        self.findings.append(why)
+        if why not in self.findings:  # one error of lint may refuse two entries
+            self.findings.append(why)
         self.refused.append(_item(entry, ItemStatus.REFUSED, why.message))
 
     def _note_analyze(self, table: Table, wanted: Definition) -> None:
@@ -427,6 +433,28 @@ class _Planner:
             self.analyze.setdefault(table.oid, "an index on an expression has no statistics before ANALYZE")
         elif table.never_analyzed:
             self.analyze.setdefault(table.oid, "the table was never analyzed: the planner knows nothing of it")
+
+
+# What lint says of PostgreSQL's own rules, from what is known of 13 to 18: here the server itself is asked.
+_JUDGED_BY_THE_SERVER = {
+    "aggregate",
+    "method-cannot",
+    "not-immutable",
+    "parameter-value",
+    "subquery",
+    "too-many-columns",
+    "unknown-parameter",
+    "window-function",
+}
+
+
+def _broken(specs: SpecSet) -> dict[tuple[str | None, str | None], Finding]:
+    """The entries that cannot be asked for at all, by file and name, with lint's error."""
+    return {
+        (finding.file, finding.index): finding
+        for finding in lint(specs)
+        if finding.severity is Severity.ERROR and finding.code not in _JUDGED_BY_THE_SERVER
+    }
 
 
 def _item(entry: IndexSpec, status: ItemStatus, reason: str | None = None) -> Item:

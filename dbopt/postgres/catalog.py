@@ -130,8 +130,8 @@ class Index:
     lacks_statistics: bool  # an expression index that was never analyzed, though its table was
 
 
-# Sub-selects on purpose, each an index scan for each row. As joins (and EXISTS, which the planner turns into a hash of all
-# of pg_stats) they read whole catalogs, for one table as for a thousand, longest where the catalogs lack statistics.
+# Sub-selects on purpose, each an index scan for each row. As joins (and EXISTS, which the planner turns into a hash of
+# all pg_stats) they read whole catalogs, for one table as for a thousand, longest where the catalogs lack statistics.
 _INDEX_HEAD = """
         /* dbopt: every index of some tables, in parts that need no lock */
         SELECT i.indexrelid::int8 AS oid, i.indrelid::int8 AS table_oid, n.nspname::text AS schema,

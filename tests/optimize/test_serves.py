@@ -13,12 +13,14 @@ from dbopt.postgres import connect
 from dbopt.postgres.server import inspect
 from dbopt.spec.load import load
 
+from .runs import Project
 from .trees import ENTRY
 
 if TYPE_CHECKING:
-    from server import Database
+    from collections.abc import Iterator
+    from pathlib import Path
 
-    from tests.optimize.runs import Project
+    from server import Database, Server
 
 SCHEMA = """
     CREATE SCHEMA app;
@@ -36,10 +38,18 @@ INDEX = "name: by_customer, table: {schema: app, name: orders}, keys: [customer,
 USED = "SELECT id FROM orders WHERE customer = $1 ORDER BY due LIMIT 5"
 
 
+@pytest.fixture(scope="module")
+def orders(pg: Server) -> Iterator[Database]:
+    """One for all tests: nothing here changes a row."""
+    with pg.database() as fresh:
+        fresh.sql(SCHEMA)
+        yield fresh
+
+
 @pytest.fixture
-def orders(database: Database) -> Database:
-    database.sql(SCHEMA)
-    return database
+def project(orders: Database, tmp_path: Path) -> Iterator[Project]:
+    with Project(orders, tmp_path / "specs") as made:
+        yield made
 
 
 def served(*statements: tuple[str, str], index: str = INDEX) -> str:
@@ -202,8 +212,8 @@ def test_planning_that_takes_too_long_is_given_up(project: Project, orders: Data
     ]
 
 
-def test_mixed_case_names(project: Project, database: Database) -> None:
-    database.sql(
+def test_mixed_case_names(project: Project, orders: Database) -> None:
+    orders.sql(
         'CREATE SCHEMA "My App"; CREATE TABLE "My App"."Line Items" ("Order" int, n int);'
         'INSERT INTO "My App"."Line Items" SELECT g, g FROM generate_series(1, 9000) g;'
         'CREATE INDEX "By ""Order""" ON "My App"."Line Items" ("Order"); ANALYZE'
@@ -226,9 +236,9 @@ def test_rules_that_make_several_plans_or_none(project: Project, orders: Databas
     )
 
 
-def test_the_index_of_a_tree_is_known_by_its_parts(project: Project, database: Database) -> None:
+def test_the_index_of_a_tree_is_known_by_its_parts(project: Project, orders: Database) -> None:
     """Plans name the leaf's index, adopted ones by whatever name they have."""
-    database.sql(
+    orders.sql(
         "CREATE TABLE ev (id int, at int) PARTITION BY RANGE (at);"
         "CREATE TABLE ev_1 PARTITION OF ev FOR VALUES FROM (0) TO (10) PARTITION BY HASH (id);"
         "CREATE TABLE ev_1a PARTITION OF ev_1 FOR VALUES WITH (MODULUS 1, REMAINDER 0);"
