@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import math
 import os
 import platform
 import statistics
@@ -18,7 +17,7 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -72,7 +71,7 @@ def run(command: Sequence[str], stdout: Path | None = None) -> Run:
             (os.POSIX_SPAWN_DUP2, words.fileno(), 2),
         ]
         started = time.perf_counter()
-        pid = os.posix_spawn(command[0], command, _environment(), file_actions=actions)
+        pid = os.posix_spawn(command[0], list(command), _environment(), file_actions=actions)
         _, status, usage = os.wait4(pid, 0)
         seconds = time.perf_counter() - started
         if code := os.waitstatus_to_exitcode(status):
@@ -93,17 +92,18 @@ def in_turns(commands: Mapping[str, Sequence[str]], times: int) -> dict[str, lis
     return runs
 
 
-def median(runs: Sequence[Run], what: str) -> float:
-    return statistics.median(getattr(one, what) for one in runs)
+def median(runs: Sequence[Run], what: Literal["seconds", "cpu_seconds", "peak_mb"]) -> float:
+    return statistics.median([float(getattr(one, what)) for one in runs])
 
 
-def server_cpu_seconds(pid: int) -> float:
-    """What the sessions of a server that have ended so far used: Linux adds them up for the parent. Elsewhere NaN."""
+def server_cpu_seconds(pid: int) -> float | None:
+    """What the sessions of a server that have ended so far used, by its postmaster's account; None but on Linux."""
+    time.sleep(0.2)  # the last one ends a little after its client
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except FileNotFoundError:
-        return math.nan
-    return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")  # cutime, cstime
+        return None
+    return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")  # cutime and cstime of proc(5)
 
 
 @contextlib.contextmanager

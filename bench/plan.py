@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
-from _measure import DBOPT, Figure, Run, median, note, options, report, run, server
+from _measure import DBOPT, Figure, Run, median, note, options, report, run, server, server_cpu_seconds
 from psycopg.conninfo import make_conninfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from dbopt.embedded import EmbeddedServer
 
 SECONDS_WANTED, PEAK_MB_WANTED, ENTRIES = 3.0, 120.0, 500
 TABLES = 2_000
@@ -67,7 +69,7 @@ def main() -> None:
             conn.execute("CREATE DATABASE bench")
         conninfo = make_conninfo(private.conninfo, dbname="bench")
         fill(conninfo)
-        figures = list(measure(conninfo, Path(folder), chosen.runs))
+        figures = list(measure(private, conninfo, Path(folder), chosen.runs))
     report("plan", figures, as_json=chosen.json, server_version=version)
 
 
@@ -80,23 +82,21 @@ def fill(conninfo: str) -> None:
         conn.execute("VACUUM ANALYZE")
 
 
-def measure(conninfo: str, folder: Path, times: int) -> Iterator[Figure]:
+def measure(private: EmbeddedServer, conninfo: str, folder: Path, times: int) -> Iterator[Figure]:
     few, many = write_specs(folder / "few", ENTRIES), write_specs(folder / "many", TABLES)
-    first = plan(few, conninfo)
-    runs: dict[Path, list[Run]] = {few: [], many: []}
-    for _ in range(times):
-        for specs in runs:
-            runs[specs].append(plan(specs, conninfo))
-    seconds, cpu, peak = (median(runs[few], what) for what in ("seconds", "cpu_seconds", "peak_mb"))
-    yield Figure(f"plan of {ENTRIES} entries, the first", first.seconds, "s", SECONDS_WANTED)
-    yield Figure(f"plan of {ENTRIES} entries, again", seconds, "s", SECONDS_WANTED)
-    yield Figure(f"plan of {ENTRIES} entries, CPU time of dbopt", cpu, "s")
-    yield Figure(f"plan of {ENTRIES} entries, peak memory", peak, "MB", PEAK_MB_WANTED)
-    seconds_many, cpu_many, peak_many = (median(runs[many], what) for what in ("seconds", "cpu_seconds", "peak_mb"))
-    yield Figure(f"plan of {TABLES} entries", seconds_many, "s")
-    yield Figure(f"plan of {TABLES} entries, CPU time of dbopt", cpu_many, "s")
-    yield Figure(f"plan of {TABLES} entries, peak memory", peak_many, "MB")
-    growth = seconds_many / seconds / (TABLES / ENTRIES)
+    yield Figure(f"{ENTRIES} entries, the first plan", plan(few, conninfo).seconds, "s", SECONDS_WANTED)
+    seconds = {}
+    for specs, count, wanted in ((few, ENTRIES, (SECONDS_WANTED, PEAK_MB_WANTED)), (many, TABLES, (None, None))):
+        before = server_cpu_seconds(private.pid)
+        runs = [plan(specs, conninfo) for _ in range(times)]
+        after = server_cpu_seconds(private.pid)
+        seconds[count] = median(runs, "seconds")
+        yield Figure(f"{count} entries, nothing changed since", seconds[count], "s", wanted[0])
+        yield Figure(f"{count} entries, CPU time of dbopt", median(runs, "cpu_seconds"), "s")
+        if before is not None and after is not None:
+            yield Figure(f"{count} entries, CPU time of the server", (after - before) / times, "s")
+        yield Figure(f"{count} entries, peak memory", median(runs, "peak_mb"), "MB", wanted[1])
+    growth = (seconds[TABLES] / TABLES) / (seconds[ENTRIES] / ENTRIES)
     yield Figure(f"seconds an entry, of {TABLES} / of {ENTRIES}", growth, "times")
 
 

@@ -69,12 +69,9 @@ def parse_expression(text: str) -> Node:
     comes back has to be a bare `SELECT (expression)`: a text that closes the parenthesis itself and goes on is refused.
     Raises GrammarError.
     """
-    prefix = "SELECT (\n"
-    try:
-        select = parse_one(f"{prefix}{text}\n)")
-    except GrammarError as exc:
-        position = None if exc.position is None else min(max(exc.position - len(prefix), 0), len(text))
-        raise GrammarError(exc.message, position) from exc
+    # On its own first, where an error is found at its true place: `a) + (b` would parse between our parentheses.
+    _parse_between("SELECT\n", text, "\n")
+    select = _parse_between("SELECT (\n", text, "\n)")
     statement = select.select_stmt
     fields = [field.name for field, _ in statement.ListFields()] if select.HasField("select_stmt") else []
     if set(fields) - {"target_list", "limit_option", "op"} or len(statement.target_list) != 1:
@@ -83,13 +80,16 @@ def parse_expression(text: str) -> Node:
     # `a) AS b, (c` and `a) b` are more than an expression; a row `(a, b)` is one, but no index key or predicate.
     if target.name or target.indirection or target.val.HasField("row_expr"):
         raise GrammarError("expected one expression")
-    # Two scans of the same text, with and without our parentheses, must see the same tokens: `a) + (b` would not parse
-    # on its own, though it does between parentheses.
-    try:
-        parse_one(f"SELECT\n{text}\n")
-    except GrammarError as exc:
-        raise GrammarError("expected one expression, its parentheses balanced") from exc
     return target.val
+
+
+def _parse_between(before: str, text: str, after: str) -> Node:
+    """Like parse_one, positions counted in `text`."""
+    try:
+        return parse_one(before + text + after)
+    except GrammarError as exc:
+        position = None if exc.position is None else min(max(exc.position - len(before), 0), len(text))
+        raise GrammarError(exc.message, position) from exc
 
 
 def parse_create_index(sql: str) -> IndexStmt:
@@ -116,15 +116,6 @@ def expression_text(node: Node) -> str:
     select = Message()
     select.select_stmt.target_list.add().res_target.val.CopyFrom(node)
     return deparse(select).removeprefix("SELECT ")
-
-
-def literal_text(value: str) -> str:
-    """A string constant as libpg_query writes it."""
-    from postgast.pg_query_pb2 import Node as Message
-
-    constant = Message()
-    constant.a_const.sval.sval = value
-    return expression_text(constant)
 
 
 def column_names(node: Node) -> Iterator[str]:

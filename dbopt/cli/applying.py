@@ -9,7 +9,7 @@ from dbopt.cli.interrupts import Interrupts
 from dbopt.errors import EXIT_ATTENTION, EXIT_DONE
 from dbopt.optimize import planfile
 from dbopt.optimize.apply import ApplyOptions, apply
-from dbopt.optimize.events import Result
+from dbopt.optimize.events import Result, StepFinished
 from dbopt.postgres.connect import describe
 from dbopt.render.events import reporter
 from dbopt.render.output import Format
@@ -43,6 +43,7 @@ def carry_out(session: Session, target: Target, plan: Plan, specs: SpecSet, *, r
         with reporter(session.output, rerun=rerun) as shown:
             readers = [shown.handle, _ledger(session, target, specs).handle]
             result: Result | None = None
+            all_done = True  # an ANALYZE belongs to no index, so that no item of the result tells of its failure
             for event in apply(plan, connect, options=options, interrupted=interrupted):
                 for reader in tuple(readers):
                     try:
@@ -51,10 +52,12 @@ def carry_out(session: Session, target: Target, plan: Plan, specs: SpecSet, *, r
                         readers.remove(reader)  # whoever read is gone; the work is not theirs to end
                 if isinstance(event, Result):
                     result = event
+                elif isinstance(event, StepFinished):
+                    all_done = all_done and event.error is None
     assert result is not None  # the last event of every run
     if signum := interrupted():
         return 128 + signum
-    return EXIT_ATTENTION if result.failed or result.refused else EXIT_DONE
+    return EXIT_DONE if all_done and not (result.failed or result.refused) else EXIT_ATTENTION
 
 
 def _ledger(session: Session, target: Target, specs: SpecSet) -> Ledger:

@@ -61,7 +61,8 @@ def optimize(
         if dry_run:
             plans.show(session, plan, next_command=session.call("optimize", *again))
             continue
-        plans.show_to_people(session, plan)
+        if not (yes and session.output.quiet):
+            plans.show_to_people(session, plan)
         if plan.steps and not yes and not _agreed(session, session.call("optimize", *again, "--yes")):
             return EXIT_ATTENTION
         code = max(code, applying.carry_out(session, target, plan, loaded, rerun=session.call("optimize", *again)))

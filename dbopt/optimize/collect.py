@@ -158,10 +158,11 @@ def _expressions(
         pass
     found: dict[int, Expressions] = {}
     locked = set()
-    conn.execute("SET lock_timeout = '100ms'")  # the first try has waited long enough for all of them
     for table_oid, oids in by_table.items():
         try:
-            found |= {row.oid: row for row in catalog.EXPRESSIONS.rows(conn, server.version, {"oids": oids})}
+            with conn.transaction():
+                conn.execute("SET LOCAL lock_timeout = '100ms'")  # the first try has waited long enough for all of them
+                found |= {row.oid: row for row in catalog.EXPRESSIONS.rows(conn, server.version, {"oids": oids})}
         except psycopg.errors.LockNotAvailable:
             locked.add(table_oid)
     return found, frozenset(locked)

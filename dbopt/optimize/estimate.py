@@ -1,167 +1,286 @@
 """How big an index will be that is not there yet, from what ANALYZE knows.
 
-Statistics are read for all tables at once and without a lock on them. Three things are asked besides, for the few
-indexes that need them: how many rows a predicate lets in (the planner; it takes ACCESS SHARE on the table for an
-instant and gives up after LOCK_TIMEOUT_MS), what an expression without statistics makes of the typical values of its
-columns (statistics.py), and statistics that somebody created about an expression. Where anything is missing there is no
-estimate: better none than an invented one.
+Statistics are read for all tables at once and without a lock on any. Three things are asked besides, for the few
+indexes that need them: how many rows a predicate lets in (the planner knows; it takes ACCESS SHARE on the table for an
+instant, and is given LOCK_TIMEOUT_MS for it), what an expression without statistics makes of its columns' values
+(expression.py), and statistics that somebody has created about an expression (PostgreSQL locks the table to print it).
+Where anything is missing there is no estimate: better none than an invented one.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import psycopg
 from psycopg import sql
 
 from dbopt.optimize import size_btree, size_other
-from dbopt.optimize.expression import Examined, examine
+from dbopt.optimize.expression import absolute, examine
 from dbopt.optimize.predicate import Rule, about_columns
-from dbopt.optimize.size_btree import Column
 from dbopt.postgres import statistics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from dbopt.optimize.canonical import Definition, KeyForm
+    from dbopt.optimize.canonical import Definition
     from dbopt.optimize.collect import Actual
     from dbopt.optimize.predicate import Said
     from dbopt.optimize.steps import Step
-    from dbopt.postgres.catalog import Table
+    from dbopt.postgres.catalog import Index, Table
     from dbopt.postgres.connect import Connection
     from dbopt.postgres.server import Server
     from dbopt.postgres.statistics import ColumnStatistics, CombinedStatistics, ExpressionStatistics
 
+T = TypeVar("T")
+
 LOCK_TIMEOUT_MS = 100  # a plan with 100 locked tables shall not take minutes
-_SPREAD_BYTES = 8  # lengths of which only the average is known lie this far apart: every alignment is met
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    size_bytes: int
-    rows: int
+_NEARLY_ALL = 0.9  # of the values that are not NULL: then the predicate is IS NOT NULL or as good as that
+_SPREAD_BYTES = 8  # lengths of which only the average is known are taken to differ so much, and meet every alignment
+_BELIEVED = 0.25  # a measured average may be so far from that of the statistics
+_ALIGN = {"c": 1, "s": 2, "i": 4, "d": 8}
 
 
 @dataclass(slots=True)
 class Estimator:
-    """Estimates for one plan. `prepare` reads statistics once for all the indexes that may be asked about."""
+    """Estimates for one plan. `prepare` reads statistics once, for all the indexes that may be asked about."""
 
     conn: Connection
     server: Server
     actual: Actual
-    columns: dict[tuple[int, str], ColumnStatistics] = field(default_factory=dict)
-    combined: dict[int, list[CombinedStatistics]] = field(default_factory=lambda: defaultdict(list))
-    equal_image: frozenset[str] = frozenset()
-    nondeterministic: frozenset[str] = frozenset()
-    locked: set[int] = field(default_factory=set)  # oids of tables that could not be asked about
-    selectivities: dict[tuple[int, str], float | None] = field(default_factory=dict)
-    examined: dict[tuple[int, str], Examined | None] = field(default_factory=dict)
+    _columns: dict[int, dict[str, ColumnStatistics]] = field(default_factory=lambda: defaultdict(dict))  # by relation
+    _combined: dict[int, list[CombinedStatistics]] = field(default_factory=lambda: defaultdict(list))
+    _equal_image: frozenset[str] = frozenset()
+    _nondeterministic: frozenset[str] = frozenset()
+    _locked: set[int] = field(default_factory=set)  # oids of tables that were found locked
+    _rows: dict[tuple[int, str], float | None] = field(default_factory=dict)
+    _expressions: dict[tuple[int, str], ColumnStatistics | None] = field(default_factory=dict)
 
     def prepare(self, wanted: Iterable[tuple[Table, Definition]]) -> None:
-        """Three or four statements, however many indexes; none for none."""
-        pairs: dict[tuple[int, str | None], None] = {}
+        """Four statements, however many indexes; none for none."""
+        asked: dict[tuple[int, str | None], None] = {}
         for table, form in wanted:
             names = {key.column for key in form.keys if key.column is not None} | set(form.include)
             if form.has_expressions:
-                names = {column.column for column in self.actual.columns.get(table.oid, ())}
-                pairs |= {(index.oid, None): None for index in self._on_expressions(table)}
-            pairs |= {(table.oid, name): None for name in names}
-        if not pairs:
+                names |= {column.column for column in self.actual.columns.get(table.oid, ())}
+                asked |= {(index.oid, None): None for index in self._expression_indexes(table)}
+            asked |= {(table.oid, name): None for name in sorted(names)}
+        if not asked:
             return
         version = self.server.version
-        asked = {"oids": [oid for oid, _ in pairs], "columns": [name for _, name in pairs]}
-        for row in statistics.COLUMN_STATISTICS.rows(self.conn, version, asked):
-            self.columns[row.relation_oid, row.column] = row
-        tables = {"oids": list({oid for oid, _ in pairs})}
-        for combination in statistics.COMBINED_STATISTICS.rows(self.conn, version, tables):
-            self.combined[combination.table_oid].append(combination)
-        self.equal_image = frozenset(row.opclass for row in statistics.EQUAL_IMAGE.rows(self.conn, version))
-        self.nondeterministic = frozenset(row.collation for row in statistics.NONDETERMINISTIC.rows(self.conn, version))
+        wish = {"oids": [oid for oid, _ in asked], "columns": [name for _, name in asked]}
+        for row in statistics.COLUMN_STATISTICS.rows(self.conn, version, wish):
+            self._columns[row.relation_oid][row.column] = row
+        for combination in statistics.COMBINED_STATISTICS.rows(self.conn, version, {"oids": sorted(set(wish["oids"]))}):
+            self._combined[combination.table_oid].append(combination)
+        self._equal_image = frozenset(row.opclass for row in statistics.EQUAL_IMAGE.rows(self.conn, version))
+        self._nondeterministic = frozenset(
+            row.collation for row in statistics.NONDETERMINISTIC.rows(self.conn, version)
+        )
 
-    def with_estimate(self, step: Step) -> Step:
-        """The step with its estimate, if it builds an index and there is one."""
+    def estimated(self, step: Step) -> Step:
+        """The step with its estimate, if it builds an index and enough is known."""
         proof = next((proof for proof in step.proofs if proof.index == step.index), None)
         table = self.actual.tables.get((step.schema, step.table))
-        if proof is None or table is None or not any(text.startswith("CREATE") for text in step.statements):
+        if proof is None or table is None or not any(text.startswith("CREATE ") for text in step.statements):
             return step
-        estimate = self.estimate(table, proof.definition)
-        if estimate is None:
-            return step
-        return replace(step, estimate={"size_bytes": estimate.size_bytes, "rows": estimate.rows})
+        known = self.estimate(table, proof.definition)
+        return step if known is None else replace(step, estimate=known)
 
-    def estimate(self, table: Table, form: Definition) -> Estimate | None:
-        if table.reltuples <= 0:  # never analyzed, or empty then: the planner does not believe that either
+    def estimate(self, table: Table, form: Definition) -> Mapping[str, float] | None:
+        """`size_bytes` and `rows` of an index of this definition; None where statistics are missing."""
+        if table.reltuples <= 0:  # never analyzed, or empty then; the planner does not believe in empty tables either
             return None
+        rows = self._rows_of(table, form.predicate)
+        if rows is None:
+            return None
+        found = [
+            self._expression(table, key.expression) if key.expression is not None else self._column(table, key.column)
+            for key in form.keys
+        ]
+        found += [self._column(table, name) for name in form.include]
+        known = [column for column in found if column is not None]
+        if len(known) < len(found):
+            return None
+        size = self._size(table, form, rows, known)
+        return None if size is None else {"size_bytes": size, "rows": round(rows)}
+
+    def _size(self, table: Table, form: Definition, rows: float, found: Sequence[ColumnStatistics]) -> int | None:
         said = about_columns(form.predicate)
-        selectivity = self._selectivity(table, form.predicate) if form.predicate is not None else 1.0
-        if selectivity is None:
-            return None
-        rows = max(table.reltuples * selectivity, 1.0)
-        size = self._size(table, form, rows, selectivity, said)
-        return None if size is None else Estimate(size, round(rows))
-
-    def _size(
-        self, table: Table, form: Definition, rows: float, selectivity: float, said: Mapping[str, Said]
-    ) -> int | None:
+        columns = [stored(column, table.reltuples, rows, said.get(column.column)) for column in found]
+        keys, include = columns[: len(form.keys)], columns[len(form.keys) :]
         parameters = dict(form.parameters)
-        keys = [self._key(table, key, rows, selectivity, said) for key in form.keys]
-        include = [self._column(table, name, rows, selectivity, said) for name in form.include]
-        if any(column is None for column in (*keys, *include)):
-            return None
-        known, covered = [key for key in keys if key], [column for column in include if column]
         match form.method:
             case "btree":
                 return size_btree.btree(
                     rows,
-                    known,
-                    covered,
+                    keys,
+                    include,
                     deduplicates=self._deduplicates(form),
                     fillfactor=int(parameters.get("fillfactor", 90)),
-                    distinct=self._combinations(table, form, selectivity),
+                    distinct=self._combinations(table, form) if form.predicate is None else None,
                 )
             case "hash":
-                return size_other.hash_(rows, known[0], fillfactor=int(parameters.get("fillfactor", 75)))
+                return size_other.hash_table(
+                    table.reltuples, rows, keys[0], fillfactor=int(parameters.get("fillfactor", 75))
+                )
             case "brin":
+                pages_per_range = int(parameters.get("pages_per_range", 128))
                 opclasses = [key.opclass for key in form.keys]
-                pages = int(parameters.get("pages_per_range", 128))
-                return size_other.brin(table.relpages, known, opclasses, pages_per_range=pages)
-        return None
+                return size_other.brin(table.relpages, keys, opclasses, pages_per_range=pages_per_range)
+            case "gin" if len(keys) == 1:
+                return size_other.gin(rows, found[0], keys[0], form.keys[0].opclass)
+            case "gist" if len(keys) == 1:
+                return size_other.gist(rows, keys[0], form.keys[0].opclass)
+            case "spgist":
+                return size_other.spgist(rows, keys[0], form.keys[0].opclass)
+        return None  # of an extension's method nothing is known
 
     def _deduplicates(self, form: Definition) -> bool:
-        """Whether equal keys share index tuples when the index is built."""
+        """Whether rows with equal keys share index tuples when the index is built."""
         return (
             not form.unique
             and not form.include
             and ("deduplicate_items", "off") not in form.parameters
-            and all(key.opclass in self.equal_image for key in form.keys)
-            and all(key.collation not in self.nondeterministic for key in form.keys)
+            and all(key.opclass in self._equal_image for key in form.keys)
+            and all(key.collation not in self._nondeterministic for key in form.keys)
         )
 
-    # Columns and expressions
+    def _combinations(self, table: Table, form: Definition) -> float | None:
+        """How many combinations of the keys there are, where somebody has had them counted."""
+        names = {key.column for key in form.keys}
+        for combination in self._combined.get(table.oid, ()):
+            numbers = dict(zip(combination.columns, combination.attnums, strict=False))
+            wanted = {numbers.get(name or "") for name in names}
+            for listed, count in json.loads(combination.n_distinct).items():
+                if len(names) > 1 and {int(number) for number in listed.split(",")} == wanted:
+                    return float(count)
+        return None
 
-    def _key(
-        self, table: Table, key: KeyForm, rows: float, selectivity: float, said: Mapping[str, Said]
-    ) -> Column | None:
-        if key.column is not None:
-            return self._column(table, key.column, rows, selectivity, said)
-        assert key.expression is not None
-        for index in self._on_expressions(table):
-            for number, other in enumerate(self.actual.definition(index).keys, start=1):
-                found = self._numbered(index.oid, number) if other.expression == key.expression else None
-                if found is not None and found.null_frac is not None and not index.has_predicate:
-                    return stored(found, table.reltuples, rows, selectivity, None)
-        name = (table.oid, key.expression)
-        if name not in self.examined:
-            self.examined[name] = self._examine(table, key.expression)
-        seen = self.examined[name]
-        return None if seen is None else stored(seen, table.reltuples, rows, selectivity, None)
+    def _column(self, table: Table, name: str | None) -> ColumnStatistics | None:
+        found = self._columns[table.oid].get(name or "")
+        return found if found is not None and found.null_frac is not None else None
 
-    def _column(
-        self, table: Table, name: str, rows: float, selectivity: float, said: Mapping[str, Said]
-    ) -> Column | None:
-        found = self.columns.get((table.oid, name))
-        return None if found is None else stored(found, table.reltuples, rows, selectivity, said.get(name))
+    # What takes a statement of its own
+
+    def _expression(self, table: Table, expression: str) -> ColumnStatistics | None:
+        """From an index on the same expression, from CREATE STATISTICS about it, or from its columns."""
+        asked = table.oid, expression
+        if asked not in self._expressions:
+            self._expressions[asked] = self._of_index(table, expression) or self._of_its_own(table, expression)
+        return self._expressions[asked]
+
+    def _expression_indexes(self, table: Table) -> list[Index]:
+        """Partial ones have statistics about their rows only."""
+        indexes = self.actual.indexes.get(table.oid, ())
+        return [index for index in indexes if index.has_expressions and not index.has_predicate]
+
+    def _of_index(self, table: Table, expression: str) -> ColumnStatistics | None:
+        for index in self._expression_indexes(table):
+            for number, key in enumerate(self.actual.definition(index).keys, start=1):
+                if key.expression == expression:
+                    columns = self._columns[index.oid].values()
+                    found = next((column for column in columns if column.attnum == number), None)
+                    if found is not None and found.null_frac is not None:
+                        return replace(found, column=expression)
+        return None
+
+    def _of_its_own(self, table: Table, expression: str) -> ColumnStatistics | None:
+        columns = self.actual.columns.get(table.oid, ())
+        seen = examine(self.conn, table, columns, self._columns[table.oid], expression)
+        if seen is None:
+            return None
+        for row in self._patiently(table, lambda: self._created(table)) or ():
+            if row.expression.strip("()") == expression.strip("()"):
+                known = {"null_frac": row.null_frac, "n_distinct": row.n_distinct, "common_freqs": row.common_freqs}
+                return replace(seen, **known)
+        return seen
+
+    def _created(self, table: Table) -> list[ExpressionStatistics]:
+        return statistics.EXPRESSION_STATISTICS.rows(self.conn, self.server.version, {"oids": [table.oid]})
+
+    def _rows_of(self, table: Table, predicate: str | None) -> float | None:
+        """How many rows a predicate lets in. The planner's share of the rows it sees now, of the rows that we see."""
+        if predicate is None:
+            return table.reltuples
+        asked = table.oid, predicate
+        if asked not in self._rows:
+            everything = self._patiently(table, lambda: self._planned(table, None))
+            some = self._patiently(table, lambda: self._planned(table, predicate)) if everything else None
+            self._rows[asked] = max(table.reltuples * some / everything, 1.0) if some and everything else None
+        return self._rows[asked]
+
+    def _planned(self, table: Table, predicate: str | None) -> float:
+        name = sql.Identifier(table.schema, table.table)
+        where = sql.SQL(" WHERE {}").format(sql.SQL(predicate)) if predicate is not None else sql.SQL("")
+        plan = self.conn.execute(sql.SQL("EXPLAIN (FORMAT JSON) SELECT 1 FROM ONLY {}{}").format(name, where))
+        return float(plan.fetchall()[0][0][0]["Plan"]["Plan Rows"])
+
+    def _patiently(self, table: Table, ask: Callable[[], T]) -> T | None:
+        """The answer to what takes a lock on a table. None where that is not to be had, or the role may not ask."""
+        if table.oid in self._locked:
+            return None
+        try:
+            with self.conn.transaction(force_rollback=True):
+                # A policy that hides rows from the planner would make the index seem small.
+                self.conn.execute(
+                    "/* dbopt: for one question about a table */ SELECT"
+                    " pg_catalog.set_config('lock_timeout', %s, true),"
+                    " pg_catalog.set_config('row_security', 'off', true)",
+                    (str(LOCK_TIMEOUT_MS),),
+                )
+                return ask()
+        except psycopg.errors.LockNotAvailable:
+            self._locked.add(table.oid)
+        except psycopg.Error:
+            if self.conn.closed:
+                raise
+        return None
+
+
+def stored(found: ColumnStatistics, table_rows: float, rows: float, said: Said | None) -> size_btree.Column:
+    """A column of the index, from its statistics in the table and what the predicate says about it."""
+    present = 1 - (found.null_frac or 0.0)
+    distinct = absolute(found.n_distinct, table_rows)
+    share = min(rows / table_rows, 1.0)
+    null_frac, common = 1 - present, tuple(found.common_freqs)
+    if said is None:
+        # Rows are taken away by chance: a value is gone when all of its rows are.
+        alike = max(table_rows * present / max(distinct, 1), 1.0)
+        distinct *= 1 - (1 - share) ** alike
+    elif said.rule is Rule.IS_NULL:
+        null_frac, distinct, common = 1.0, 0.0, ()
+    elif said.rule is Rule.ONE_OF:
+        null_frac, distinct, common = 0.0, float(said.values), ()
+    else:
+        left = min(share / present, 1.0) if present > 0 else 1.0
+        common = tuple(freq / present for freq in common) if left > _NEARLY_ALL else ()
+        null_frac, distinct = 0.0, distinct * left
+    varying = found.attlen < 0 or found.type == "name"  # an index holds a name as a string that ends in a zero byte
+    return size_btree.Column(
+        lengths=_lengths(found) if varying else (float(found.attlen),),
+        align=_ALIGN[found.attalign] if found.type != "name" else 1,
+        varying=varying,
+        null_frac=null_frac,
+        distinct=distinct,
+        common=common,
+    )
+
+
+def _lengths(found: ColumnStatistics) -> tuple[float, ...]:
+    """Of typical values without headers. The measured ones count unless the average belies them: it is of the values as
+    the table stores them, compressed ones too.
+    """
+    if found.avg_width is None:
+        return tuple(float(length) for length in found.lengths or (0,))
+    average = found.avg_width - (1 if found.avg_width <= size_btree.SHORT_BYTES + 1 else 4)
+    if found.lengths and found.type != "name":
+        measured = sum(found.lengths) / len(found.lengths)
+        if abs(measured - average) <= max(_SPREAD_BYTES / 4, average * _BELIEVED):
+            return tuple(float(length) for length in found.lengths)
+    elif found.lengths:
+        return tuple(float(length) for length in found.lengths)
+    count = size_btree.SAMPLES
+    return tuple(max(average + _SPREAD_BYTES * (n + 0.5) / count - _SPREAD_BYTES / 2, 0.0) for n in range(count))

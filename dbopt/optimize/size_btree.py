@@ -21,9 +21,9 @@ _TUPLE_HEADER_BYTES, _WITH_NULLS_BYTES = 8, 16
 _TID_BYTES = 6
 _POSTING_MAX_BYTES = PAGE_BYTES // 10 // 8 * 8 - LINE_POINTER_BYTES  # of a tuple with a posting list, when building
 _INNER_FREE_PERCENT = 30  # fillfactor of inner pages is 70
-_SHORT_BYTES = 126  # the longest value whose header takes 1 byte instead of 4, itself unaligned then
+SHORT_BYTES = 126  # the longest value whose header takes 1 byte instead of 4, itself unaligned then
 
-_SAMPLES = 9  # index tuples looked at; statistics.ColumnStatistics.lengths has as many
+SAMPLES = 9  # index tuples looked at; statistics.ColumnStatistics.lengths has as many
 _BRANCHES = 200  # ways in which the values of several columns are combined, before the rare ones are lumped together
 
 
@@ -70,13 +70,13 @@ def btree(
     leaves = 0.0
     for share, combinations, nulls in _branches([*keys, *include], rows):
         many = rows * share
-        groups = _expected_distinct(combinations, many)
+        groups = expected_distinct(combinations, many)
         if distinct is not None:
             groups = min(groups, max(distinct * share, 1.0))
         same = many / groups if deduplicates else 1.0
         sizes = _sizes([*keys, *include], nulls)
         for size, times in sizes.items():
-            items = _items(size, many * times / _SAMPLES, same, exact=combinations == 1)
+            items = _items(size, many * times / SAMPLES, same, exact=combinations == 1)
             leaves += items.count / _per_leaf(items, size, fillfactor, fixed=len(sizes) == 1)
     leaves = max(math.ceil(leaves - 0.01), 1) if rows >= 1 else 0
     return (1 + leaves + _inner_pages(leaves, keys)) * PAGE_BYTES
@@ -94,7 +94,7 @@ def data_bytes(columns: Sequence[Column], nulls: Sequence[bool], sample: int) ->
             continue
         # Columns are combined as if they did not depend on each other: each goes its own way through its lengths.
         length = column.lengths[(sample * (2 * number + 1) + number) % len(column.lengths)]
-        if column.varying and length <= _SHORT_BYTES:
+        if column.varying and length <= SHORT_BYTES:
             at += 1 + round(length)
         else:
             at = aligned(at, column.align) + round(length) + (4 if column.varying else 0)
@@ -104,7 +104,7 @@ def data_bytes(columns: Sequence[Column], nulls: Sequence[bool], sample: int) ->
 def _sizes(columns: Sequence[Column], nulls: Sequence[bool]) -> Mapping[int, int]:
     """Bytes of typical index tuples, and how many of the samples have so many."""
     header = _WITH_NULLS_BYTES if any(nulls) else _TUPLE_HEADER_BYTES
-    return Counter(aligned(header + data_bytes(columns, nulls, sample)) for sample in range(_SAMPLES))
+    return Counter(aligned(header + data_bytes(columns, nulls, sample)) for sample in range(SAMPLES))
 
 
 def _branches(columns: Sequence[Column], rows: float) -> Iterator[tuple[float, float, tuple[bool, ...]]]:
@@ -128,7 +128,7 @@ def _of_column(column: Column, rows: float, room: int) -> list[_Branch]:
     return [*nulls, *common, _Branch(share, max(column.distinct - len(common), 1))]
 
 
-def _expected_distinct(combinations: float, rows: float) -> float:
+def expected_distinct(combinations: float, rows: float) -> float:
     """How many of the combinations that there could be are met among so many rows."""
     if combinations <= 1:
         return 1.0
@@ -213,7 +213,7 @@ def _per_leaf(items: _Items, size: int, fillfactor: int, *, fixed: bool) -> floa
 def _inner_pages(leaves: int, keys: Sequence[Column]) -> int:
     """The levels above the leaves, up to the root. A leaf that is alone is the root itself."""
     nulls = [False] * len(keys)
-    data = sum(data_bytes(keys, nulls, sample) for sample in range(_SAMPLES)) / _SAMPLES
+    data = sum(data_bytes(keys, nulls, sample) for sample in range(SAMPLES)) / SAMPLES
     item = aligned(_TUPLE_HEADER_BYTES + data) + LINE_POINTER_BYTES
     fitting = max(int((_PAGE_FREE_BYTES - PAGE_BYTES * _INNER_FREE_PERCENT // 100) / item), 2)
     pages = 0

@@ -149,7 +149,7 @@ CASES = [
     ),
     case("expression-syntax", "error", (6, 19), "syntax error", "keys: [{expr: 'lower('}]",
          "keys: [{expr: 'lower(a)'}]"),
-    case("expression-syntax", "error", (6, 19), "one expression", "keys: [{expr: 'a), (b'}]",
+    case("expression-syntax", "error", (6, 19), 'near ")" (character 2', "keys: [{expr: 'a), (b'}]",
          "keys: [{expr: '(a) + (b)'}]"),
     case("expression-syntax", "error", (7, 12), "", "keys: a\nwhere: 'a); DROP TABLE t; SELECT (1'",
          "keys: a\nwhere: a = ');'"),
