@@ -7,7 +7,9 @@ ratios of two things measured in turns hold on a busy machine too; seconds do no
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
+import functools
 import json
 import os
 import platform
@@ -141,6 +143,15 @@ def report(bench: str, figures: Sequence[Figure], *, as_json: bool, server_versi
 
 
 def _environment() -> dict[str, str]:
-    """Ours without what would lead dbopt or psql to another server, configuration or store."""
+    """Ours without what would lead dbopt or psql to another server or configuration, and a store of its own."""
     foreign = ("PG", "DBOPT_", "XDG_", "DATABASE_URL")
-    return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    return {**kept, "HOME": _home(), "DBOPT_STORE_URL": f"sqlite:///{_home()}/store.db"}
+
+
+@functools.cache
+def _home() -> str:
+    """A folder for what belongs to a person: gone with this process."""
+    folder = tempfile.TemporaryDirectory(prefix="dbopt-bench-")
+    atexit.register(folder.cleanup)
+    return folder.name

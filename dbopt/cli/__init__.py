@@ -81,7 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def report(exc: BaseException, messages: Messages) -> int:
     """An exception as text on stderr and as exit code."""
     messages.traceback(exc)
-    if isinstance(exc, KeyboardInterrupt):
+    if isinstance(exc, KeyboardInterrupt):  # while something is changed, Interrupts takes the signal instead
+        messages.interrupted()
         return EXIT_INTERRUPTED
     error = as_error(exc)
     messages.error(error)

@@ -79,6 +79,9 @@ class Messages:
     def warn(self, text: str) -> None:
         self.output.note(f"warning: {text}")
 
+    def interrupted(self) -> None:
+        self.output.note("dbopt: interrupted; nothing was being changed")
+
     def error(self, error: Error) -> None:
         from dbopt.render.error import write_error
 

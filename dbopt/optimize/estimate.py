@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, TypeVar
 import psycopg
 from psycopg import sql
 
-from dbopt.optimize import size_btree, size_other
-from dbopt.optimize.expression import absolute, examine
+from dbopt.optimize import size_btree, size_gin, size_other
+from dbopt.optimize.distinct import distinct_values
+from dbopt.optimize.elements import of_column
+from dbopt.optimize.expression import examine
 from dbopt.optimize.predicate import Rule, about_columns
 from dbopt.postgres import statistics
 
@@ -70,10 +72,11 @@ class Estimator:
         if not asked:
             return
         version = self.server.version
-        wish = {"oids": [oid for oid, _ in asked], "columns": [name for _, name in asked]}
+        oids = [oid for oid, _ in asked]
+        wish = {"oids": oids, "columns": [name for _, name in asked]}
         for row in statistics.COLUMN_STATISTICS.rows(self.conn, version, wish):
             self._columns[row.relation_oid][row.column] = row
-        for combination in statistics.COMBINED_STATISTICS.rows(self.conn, version, {"oids": sorted(set(wish["oids"]))}):
+        for combination in statistics.COMBINED_STATISTICS.rows(self.conn, version, {"oids": sorted(set(oids))}):
             self._combined[combination.table_oid].append(combination)
         self._equal_image = frozenset(row.opclass for row in statistics.EQUAL_IMAGE.rows(self.conn, version))
         self._nondeterministic = frozenset(
@@ -84,7 +87,7 @@ class Estimator:
         """The step with its estimate, if it builds an index and enough is known."""
         proof = next((proof for proof in step.proofs if proof.index == step.index), None)
         table = self.actual.tables.get((step.schema, step.table))
-        if proof is None or table is None or not any(text.startswith("CREATE ") for text in step.statements):
+        if proof is None or table is None or table.relkind == "p" or not step.builds:
             return step
         known = self.estimate(table, proof.definition)
         return step if known is None else replace(step, estimate=known)
@@ -131,9 +134,19 @@ class Estimator:
                 opclasses = [key.opclass for key in form.keys]
                 return size_other.brin(table.relpages, keys, opclasses, pages_per_range=pages_per_range)
             case "gin" if len(keys) == 1:
-                return size_other.gin(rows, found[0], keys[0], form.keys[0].opclass)
+                elements = of_column(self.conn, table, found[0], form.keys[0].opclass)
+                return None if elements is None else size_gin.gin(rows, table.relpages, table.reltuples, elements)
             case "gist" if len(keys) == 1:
-                return size_other.gist(rows, keys[0], form.keys[0].opclass)
+                opclass = form.keys[0].opclass
+                is_array = size_other.is_gist_array(opclass)
+                elements = of_column(self.conn, table, found[0], opclass) if is_array else None
+                return size_other.gist(
+                    rows,
+                    keys[0],
+                    opclass,
+                    elements=None if elements is None else elements.per_row,
+                    sorts_ranges=self.server.sorts_ranges_for_gist,
+                )
             case "spgist":
                 return size_other.spgist(rows, keys[0], form.keys[0].opclass)
         return None  # of an extension's method nothing is known
@@ -194,8 +207,7 @@ class Estimator:
             return None
         for row in self._patiently(table, lambda: self._created(table)) or ():
             if row.expression.strip("()") == expression.strip("()"):
-                known = {"null_frac": row.null_frac, "n_distinct": row.n_distinct, "common_freqs": row.common_freqs}
-                return replace(seen, **known)
+                return replace(seen, null_frac=row.null_frac, n_distinct=row.n_distinct, common_freqs=row.common_freqs)
         return seen
 
     def _created(self, table: Table) -> list[ExpressionStatistics]:
@@ -243,7 +255,7 @@ class Estimator:
 def stored(found: ColumnStatistics, table_rows: float, rows: float, said: Said | None) -> size_btree.Column:
     """A column of the index, from its statistics in the table and what the predicate says about it."""
     present = 1 - (found.null_frac or 0.0)
-    distinct = absolute(found.n_distinct, table_rows)
+    distinct = distinct_values(found, table_rows)
     share = min(rows / table_rows, 1.0)
     null_frac, common = 1 - present, tuple(found.common_freqs)
     if said is None:
@@ -259,8 +271,10 @@ def stored(found: ColumnStatistics, table_rows: float, rows: float, said: Said |
         common = tuple(freq / present for freq in common) if left > _NEARLY_ALL else ()
         null_frac, distinct = 0.0, distinct * left
     varying = found.attlen < 0 or found.type == "name"  # an index holds a name as a string that ends in a zero byte
+    lengths, common_lengths = _lengths(found) if varying else ((float(found.attlen),),) * 2
     return size_btree.Column(
-        lengths=_lengths(found) if varying else (float(found.attlen),),
+        lengths=lengths,
+        common_lengths=common_lengths,
         align=_ALIGN[found.attalign] if found.type != "name" else 1,
         varying=varying,
         null_frac=null_frac,
@@ -269,18 +283,27 @@ def stored(found: ColumnStatistics, table_rows: float, rows: float, said: Said |
     )
 
 
-def _lengths(found: ColumnStatistics) -> tuple[float, ...]:
-    """Of typical values without headers. The measured ones count unless the average belies them: it is of the values as
-    the table stores them, compressed ones too.
+def _lengths(found: ColumnStatistics) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Of typical values and of the most common ones, without headers. The measured ones count unless the average belies
+    them: that is of the values as the table stores them, compressed ones too.
     """
-    if found.avg_width is None:
-        return tuple(float(length) for length in found.lengths or (0,))
+    common, others = _floats(found.common_lengths), _floats(found.lengths)
+    if found.avg_width is None or (found.type == "name" and (common or others)):
+        return others or common or (0.0,), common or others or (0.0,)
     average = found.avg_width - (1 if found.avg_width <= size_btree.SHORT_BYTES + 1 else 4)
-    if found.lengths and found.type != "name":
-        measured = sum(found.lengths) / len(found.lengths)
+    if common or others:
+        share = sum(found.common_freqs) / max(1 - (found.null_frac or 0.0), 1e-6) if others else 1.0
+        measured = share * _mean(common) + (1 - share) * _mean(others)
         if abs(measured - average) <= max(_SPREAD_BYTES / 4, average * _BELIEVED):
-            return tuple(float(length) for length in found.lengths)
-    elif found.lengths:
-        return tuple(float(length) for length in found.lengths)
+            return others or common, common or others
     count = size_btree.SAMPLES
-    return tuple(max(average + _SPREAD_BYTES * (n + 0.5) / count - _SPREAD_BYTES / 2, 0.0) for n in range(count))
+    spread = tuple(max(average + _SPREAD_BYTES * ((n + 0.5) / count - 0.5), 0.0) for n in range(count))
+    return spread, spread
+
+
+def _floats(lengths: Sequence[int] | None) -> tuple[float, ...]:
+    return tuple(map(float, lengths or ()))
+
+
+def _mean(lengths: Sequence[float]) -> float:
+    return sum(lengths) / len(lengths) if lengths else 0.0

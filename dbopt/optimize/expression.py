@@ -1,8 +1,8 @@
 """What an expression makes of its columns' values, where no statistics about the expression exist.
 
 The server evaluates it over the values that it keeps in pg_stats (the most common ones and the bounds of the
-histogram). That shows the type and the lengths of what comes out, and about how many results differ. The table itself is
-not read, and no lock on it is taken.
+histogram). That shows the type and the lengths of what comes out, and about how many results differ. The table itself
+is not read, and no lock on it is taken.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from dbopt import grammar
+from dbopt.optimize.distinct import distinct_values
 from dbopt.optimize.size_btree import expected_distinct
 from dbopt.postgres.statistics import ColumnStatistics
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 # date_trunc() and the like make few results of many moments. Of so many, evenly spread, some fall on each day of five
 # years.
 _MOMENTS = 2000
+_SHORT_CHARACTERS = 4  # the beginnings of texts are few, though those of values far apart all differ
 _STOPS_NULL = ("coalesce", "case", " is ")  # NULL goes through most functions; these are there to stop it
 
 
@@ -42,6 +44,7 @@ class _Results:
     results: int
     different: int
     lengths: list[int] | None
+    possible: float | None  # results that the letters seen could make, where they are short
 
 
 def examine(
@@ -64,10 +67,13 @@ def examine(
     seen = _evaluate(conn, table, expression, values)
     if seen is None or seen.results == 0:
         return None
-    distinct = min(math.prod(absolute(column.n_distinct, table.reltuples) for column in used), table.reltuples)
+    distinct = min(math.prod(distinct_values(column, table.reltuples) for column in used), table.reltuples)
     present = math.prod(1 - (column.null_frac or 0.0) for column in used)
-    if any(word in expression.lower() for word in _STOPS_NULL):
-        present = 1.0
+    found = min(float(seen.different), distinct) if spread else _distinct(seen, distinct)
+    # As many results as values: each value has one of its own, and the common ones stay common.
+    common = used[0].common_freqs if len(used) == 1 and found == distinct else []
+    if present < 1 and any(word in expression.lower() for word in _STOPS_NULL):
+        common, present = sorted([*common, 1 - present], reverse=True), 1.0
     return ColumnStatistics(
         relation_oid=table.oid,
         column=expression,
@@ -77,20 +83,16 @@ def examine(
         attalign=seen.attalign,
         null_frac=1 - present * seen.results / seen.inputs,
         avg_width=None,
-        n_distinct=min(float(seen.different), distinct) if spread else _distinct(seen, distinct),
-        common_freqs=[],
+        n_distinct=found,
+        common_freqs=common,
+        bounds=None,
         element_freqs=[],
         elements=None,
-        correlation=None,
+        element_len=None,
+        element_bytes=None,
+        common_lengths=None,
         lengths=seen.lengths,
     )
-
-
-def absolute(n_distinct: float | None, rows: float) -> float:
-    """pg_stats.n_distinct as a number of values; 0 there means that nobody knows: all differ, then."""
-    if not n_distinct:
-        return rows
-    return n_distinct if n_distinct > 0 else -n_distinct * rows
 
 
 def _columns(expression: str, types: Mapping[str, str]) -> list[str]:
@@ -105,18 +107,30 @@ def _evaluate(conn: Connection, table: Table, expression: str, values: sql.Compo
     query = sql.SQL(
         """
         /* dbopt: what an expression makes of typical values of its columns */
-          WITH typical AS MATERIALIZED (SELECT ({}) AS value FROM ({}) AS {})
+          WITH typical AS MATERIALIZED (SELECT ({expression}) AS value FROM ({values}) AS {table})
         SELECT t.typname::text AS type, t.typlen::int4 AS attlen, t.typalign::text AS attalign,
                pg_catalog.count(*) AS inputs, pg_catalog.count(value) AS results,
                pg_catalog.count(DISTINCT value::text) AS different,
                pg_catalog.percentile_disc('{{0.05,0.17,0.28,0.39,0.5,0.61,0.72,0.83,0.95}}'::float8[])
-                 WITHIN GROUP (ORDER BY pg_catalog.pg_column_size(value) - 4)
-                 FILTER (WHERE value IS NOT NULL AND t.typlen = -1) AS lengths
+                 WITHIN GROUP (ORDER BY CASE WHEN t.typcategory = 'S' THEN pg_catalog.octet_length(value::text)
+                                             WHEN pg_catalog.pg_column_size(value) > 127
+                                             THEN pg_catalog.pg_column_size(value) - 4
+                                             ELSE pg_catalog.pg_column_size(value) - 1 END)
+                 FILTER (WHERE value IS NOT NULL AND t.typlen = -1) AS lengths,
+               CASE WHEN pg_catalog.max(pg_catalog.length(value::text)) <= {longest} THEN (
+                    SELECT pg_catalog.count(DISTINCT letter) ^ pg_catalog.max(pg_catalog.length(value::text))
+                      FROM pg_catalog.regexp_split_to_table(pg_catalog.string_agg(value::text, ''), '') AS letter
+                    ) END AS possible
           FROM typical
           JOIN pg_catalog.pg_type AS t ON t.oid = pg_catalog.pg_typeof(value)
          GROUP BY 1, 2, 3
         """
-    ).format(sql.SQL(expression), values, sql.Identifier(table.table))
+    ).format(
+        expression=sql.SQL(expression),
+        values=values,
+        table=sql.Identifier(table.table),
+        longest=_SHORT_CHARACTERS,
+    )
     try:
         with conn.cursor(row_factory=class_row(_Results)) as cursor:
             return cursor.execute(query).fetchone()
@@ -156,6 +170,7 @@ def _kept(table: Table, name: str, type_: str, what: str) -> sql.Composed:
 
 def _distinct(seen: _Results, values: float) -> float:
     """As many results as values, unless results repeat: then so many that, drawn by chance, as many would repeat."""
+    values = min(values, seen.possible or values)
     if seen.different >= seen.results - 1:
         return values
     low, high = float(seen.different), max(values, seen.different)

@@ -20,32 +20,39 @@ _PAGE_FREE_BYTES = PAGE_BYTES - 24 - 16 - 2 * LINE_POINTER_BYTES  # header, spec
 _TUPLE_HEADER_BYTES, _WITH_NULLS_BYTES = 8, 16
 _TID_BYTES = 6
 _POSTING_MAX_BYTES = PAGE_BYTES // 10 // 8 * 8 - LINE_POINTER_BYTES  # of a tuple with a posting list, when building
+_NEARLY_FULL = 0.95  # on average: then nearly all posting lists are full and of one size
 _INNER_FREE_PERCENT = 30  # fillfactor of inner pages is 70
 SHORT_BYTES = 126  # the longest value whose header takes 1 byte instead of 4, itself unaligned then
 
 SAMPLES = 9  # index tuples looked at; statistics.ColumnStatistics.lengths has as many
-_BRANCHES = 200  # ways in which the values of several columns are combined, before the rare ones are lumped together
+_STEPS = (1.2, 2.0, 8.0, math.inf)  # common values whose shares differ by less than this factor are taken together
+_COMBINATIONS = 400  # of the values of several columns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column of the index to be. `lengths` are those of typical values without their header, one if all are alike."""
+    """A column of the index to be. `lengths` are those of typical values without their header, one if all are alike;
+    `common_lengths` those of the most common values, whose shares in all rows are `common`.
+    """
 
     lengths: tuple[float, ...]
+    common_lengths: tuple[float, ...]
     align: int
     varying: bool
     null_frac: float
     distinct: float
-    common: tuple[float, ...]  # the shares of the most common values in all rows
+    common: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Branch:
-    """Rows with a property in common: what share they are, how many values they have, and whether those are NULL."""
+    """Rows that have values of one kind: what share they are, how many values they have, how long those are. No lengths
+    are NULL.
+    """
 
     share: float
     distinct: float
-    is_null: bool = False
+    lengths: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +74,18 @@ def btree(
     distinct: float | None = None,
 ) -> int:
     """Bytes of a btree over so many rows. `distinct`: the number of combinations of the keys, where it is known."""
+    columns = [*keys, *include]
     leaves = 0.0
-    for share, combinations, nulls in _branches([*keys, *include], rows):
-        many = rows * share
-        groups = expected_distinct(combinations, many)
+    for combination in _combinations(columns, rows):
+        share = math.prod(branch.share for branch in combination)
+        lengths = [branch.lengths for branch in combination]
+        groups = _groups(combination[: len(keys)], rows, share)
         if distinct is not None:
             groups = min(groups, max(distinct * share, 1.0))
-        same = many / groups if deduplicates else 1.0
-        sizes = _sizes([*keys, *include], nulls)
+        same = rows * share / groups if deduplicates else 1.0
+        sizes = _sizes(columns, lengths)
         for size, times in sizes.items():
-            items = _items(size, many * times / SAMPLES, same, exact=combinations == 1)
+            items = _items(size, rows * share * times / SAMPLES, same, exact=groups <= 1)
             leaves += items.count / _per_leaf(items, size, fillfactor, fixed=len(sizes) == 1)
     leaves = max(math.ceil(leaves - 0.01), 1) if rows >= 1 else 0
     return (1 + leaves + _inner_pages(leaves, keys)) * PAGE_BYTES
@@ -86,14 +95,14 @@ def aligned(size: float, boundary: int = 8) -> int:
     return math.ceil(size / boundary) * boundary
 
 
-def data_bytes(columns: Sequence[Column], nulls: Sequence[bool], sample: int) -> int:
-    """What the values of one row take behind the header of a tuple."""
+def data_bytes(columns: Sequence[Column], lengths: Sequence[tuple[float, ...]], sample: int) -> int:
+    """What the values of one row take behind the header of a tuple. `lengths`: those to choose from, by column."""
     at = 0
-    for number, (column, is_null) in enumerate(zip(columns, nulls, strict=True)):
-        if is_null:
+    for number, (column, choice) in enumerate(zip(columns, lengths, strict=True)):
+        if not choice:  # NULL
             continue
         # Columns are combined as if they did not depend on each other: each goes its own way through its lengths.
-        length = column.lengths[(sample * (2 * number + 1) + number) % len(column.lengths)]
+        length = choice[(sample * (2 * number + 1) + number) % len(choice)]
         if column.varying and length <= SHORT_BYTES:
             at += 1 + round(length)
         else:
@@ -101,31 +110,54 @@ def data_bytes(columns: Sequence[Column], nulls: Sequence[bool], sample: int) ->
     return at
 
 
-def _sizes(columns: Sequence[Column], nulls: Sequence[bool]) -> Mapping[int, int]:
+def average_bytes(columns: Sequence[Column], header: int) -> float:
+    """Of tuples with such columns, NULLs and the commonest values aside."""
+    lengths = [column.lengths for column in columns]
+    return sum(aligned(header + data_bytes(columns, lengths, sample)) for sample in range(SAMPLES)) / SAMPLES
+
+
+def _sizes(columns: Sequence[Column], lengths: Sequence[tuple[float, ...]]) -> Mapping[int, int]:
     """Bytes of typical index tuples, and how many of the samples have so many."""
-    header = _WITH_NULLS_BYTES if any(nulls) else _TUPLE_HEADER_BYTES
-    return Counter(aligned(header + data_bytes(columns, nulls, sample)) for sample in range(SAMPLES))
+    header = _TUPLE_HEADER_BYTES if all(lengths) else _WITH_NULLS_BYTES
+    return Counter(aligned(header + data_bytes(columns, lengths, sample)) for sample in range(SAMPLES))
 
 
-def _branches(columns: Sequence[Column], rows: float) -> Iterator[tuple[float, float, tuple[bool, ...]]]:
-    """(share, combinations, which are NULL) of each combination of the columns' branches."""
-    room = _BRANCHES if len(columns) == 1 else max(int(_BRANCHES ** (1 / len(columns))), 2)
-    each = [_of_column(column, rows, room) for column in columns]
-    for combination in itertools.product(*each):
-        share = math.prod(branch.share for branch in combination)
-        if share * rows >= 0.5:
-            distinct = math.prod(branch.distinct for branch in combination)
-            yield share, distinct, tuple(branch.is_null for branch in combination)
+def _combinations(columns: Sequence[Column], rows: float) -> Iterator[tuple[_Branch, ...]]:
+    """Each combination of the columns' branches that some rows have; coarser ones where there would be too many."""
+    for step in _STEPS:
+        branches = [_of_column(column, rows, step) for column in columns]
+        if math.prod(map(len, branches)) <= _COMBINATIONS:
+            break
+    for combination in itertools.product(*branches):
+        if rows * math.prod(branch.share for branch in combination) >= 0.5:
+            yield combination
 
 
-def _of_column(column: Column, rows: float, room: int) -> list[_Branch]:
-    """NULL, the commonest values one by one as far as there is room, and the rest together."""
-    nulls = [_Branch(column.null_frac, 1, is_null=True)] if column.null_frac > 0 else []
-    common = [_Branch(share, 1) for share in column.common[: max(room - len(nulls) - 1, 0)] if share * rows > 1]
-    share = 1 - column.null_frac - sum(branch.share for branch in common)
-    if share <= 1e-6:
-        return nulls + common
-    return [*nulls, *common, _Branch(share, max(column.distinct - len(common), 1))]
+def _of_column(column: Column, rows: float, step: float) -> list[_Branch]:
+    """NULL, the commonest values (those whose shares differ by less than a step go together), and the rest."""
+    branches = [_Branch(column.null_frac, 1)] if column.null_frac > 0 else []
+    common = [share for share in column.common if share * rows > 1]
+    for _, alike in itertools.groupby(common, key=lambda share: int(math.log(share) / math.log(step))):
+        shares = list(alike)
+        branches.append(_Branch(sum(shares), len(shares), column.common_lengths))
+    rest = 1 - sum(branch.share for branch in branches)
+    if rest > 1e-6:
+        branches.append(_Branch(rest, max(column.distinct - len(common), 1), column.lengths))
+    return branches
+
+
+def _groups(combination: Sequence[_Branch], rows: float, share: float) -> float:
+    """How many different keys those rows have: as many as chance lets several columns have together, and no fewer than
+    one of them has alone.
+    """
+    many = rows * share
+    together = expected_distinct(math.prod(branch.distinct for branch in combination), many)
+    alone = []
+    for branch in combination:
+        alike = max(rows * branch.share / branch.distinct, 1.0)
+        left = min(share / branch.share, 1.0)  # of its rows; the other columns are what takes the rest away
+        alone.append(branch.distinct * (1 - (1 - left) ** alike))
+    return float(max(min(max(together, *alone), many), 1.0))
 
 
 def expected_distinct(combinations: float, rows: float) -> float:
@@ -151,7 +183,7 @@ def _group(size: int, room: int, rows: float) -> _Items:
     if rows != int(rows):
         low, high = _group(size, room, math.floor(rows)), _group(size, room, math.ceil(rows))
         part = rows - math.floor(rows)
-        pairs = zip((low.count, low.total_bytes, low.posting_bytes), (high.count, high.total_bytes, high.posting_bytes))
+        pairs = zip(_amounts(low), _amounts(high), strict=True)
         return _Items(*((1 - part) * one + part * other for one, other in pairs))
     full, rest = divmod(int(rows), room)
     sizes = [(full, aligned(size + room * _TID_BYTES))]
@@ -177,11 +209,14 @@ def _typical_group(size: int, room: int, mean: float) -> _Items:
     chance = [0.0, 0.0, 0.0]
     for rows in range(1, int(mean + 8 * math.sqrt(mean)) + 8):
         group = _group(size, room, rows)
-        for number, amount in enumerate((group.count, group.total_bytes, group.posting_bytes)):
+        for number, amount in enumerate(_amounts(group)):
             chance[number] += probability * amount
         probability *= rate / (rows + 1)
-    both = zip(chance, (even.count, even.total_bytes, even.posting_bytes), strict=True)
-    return _Items(*((one + other) / 2 for one, other in both))
+    return _Items(*((one + other) / 2 for one, other in zip(chance, _amounts(even), strict=True)))
+
+
+def _amounts(items: _Items) -> tuple[float, float, float]:
+    return items.count, items.total_bytes, items.posting_bytes
 
 
 def _poisson_rate(mean: float) -> float:
@@ -205,16 +240,16 @@ def _per_leaf(items: _Items, size: int, fillfactor: int, *, fixed: bool) -> floa
         fitting = min(until_full, until_no_room) / item
         return max(math.floor(fitting) if fixed else fitting - 0.5, 1)
     # A posting list at the end does not count: it is cut off when its tuple becomes the high key.
-    by_filling = (until_full - size - LINE_POINTER_BYTES) / item + 0.5
-    by_room = until_no_room / item - 0.5
-    return max(min(by_filling, by_room), 1)
+    by_filling = (until_full - size - LINE_POINTER_BYTES) / item
+    by_room = until_no_room / item
+    if item > _NEARLY_FULL * _POSTING_MAX_BYTES:
+        return max(min(math.floor(by_filling) + 1, math.floor(by_room)), 1)
+    return max(min(by_filling + 0.5, by_room - 0.5), 1)
 
 
 def _inner_pages(leaves: int, keys: Sequence[Column]) -> int:
     """The levels above the leaves, up to the root. A leaf that is alone is the root itself."""
-    nulls = [False] * len(keys)
-    data = sum(data_bytes(keys, nulls, sample) for sample in range(SAMPLES)) / SAMPLES
-    item = aligned(_TUPLE_HEADER_BYTES + data) + LINE_POINTER_BYTES
+    item = average_bytes(keys, _TUPLE_HEADER_BYTES) + LINE_POINTER_BYTES
     fitting = max(int((_PAGE_FREE_BYTES - PAGE_BYTES * _INNER_FREE_PERCENT // 100) / item), 2)
     pages = 0
     while leaves > 1:

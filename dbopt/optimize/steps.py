@@ -80,10 +80,15 @@ class Step:
     reason: str
     hazards: tuple[str, ...] = ()
     domain: str | None = None
-    estimate: Mapping[str, float] | None = None
+    estimate: Mapping[str, int | float] | None = None  # `size_bytes` and `rows` of the index that it builds
     waits_for: tuple[Blocker, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     proofs: tuple[Proof, ...] = ()
+
+    @property
+    def builds(self) -> bool:
+        """Whether it makes an index. A replacement whose new index an earlier run has built only swaps names."""
+        return any(statement.startswith("CREATE ") for statement in self.statements)
 
 
 class ItemStatus(StrEnum):

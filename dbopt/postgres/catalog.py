@@ -421,7 +421,8 @@ MARKED = Query(
         (13,): """
         /* dbopt: the indexes that dbopt made */
         SELECT c.oid::int8 AS oid, t.oid::int8 AS table_oid, n.nspname::text AS schema, c.relname::text AS index,
-               c.relkind::text AS relkind, tn.nspname::text AS table_schema, t.relname::text AS table, d.description AS comment
+               c.relkind::text AS relkind, tn.nspname::text AS table_schema, t.relname::text AS table,
+               d.description AS comment
           FROM pg_catalog.pg_description AS d
           JOIN pg_catalog.pg_index AS i ON i.indexrelid = d.objoid
           JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid

@@ -58,6 +58,11 @@ class Server:
         return self.version >= (14,)
 
     @property
+    def sorts_ranges_for_gist(self) -> bool:
+        """A GiST index on ranges is built from sorted values, and half as big."""
+        return self.version >= (18,)
+
+    @property
     def has_generic_plan(self) -> bool:
         """EXPLAIN (GENERIC_PLAN)."""
         return self.version >= (16,)

@@ -16,8 +16,8 @@ class ColumnStatistics:
     """A column of a table, or one of an index on an expression. All of `null_frac` to `elements` is None, or empty,
     where it was never analyzed or may not be read.
 
-    `lengths` are those of typical values of varying length, nine of them from short to long, without their headers:
-    the most common values and the histogram's bounds, measured by the server. None where it cannot be told.
+    `common_lengths` are those of the most common values where they vary, `lengths` those of the histogram's bounds,
+    nine of them from short to long, measured by the server and without headers. None where there are none to measure.
     """
 
     relation_oid: int
@@ -30,9 +30,12 @@ class ColumnStatistics:
     avg_width: int | None  # as stored, header included
     n_distinct: float | None  # as in pg_stats: negative is a share of the rows
     common_freqs: list[float]  # of the most common values, a share of all rows each
+    bounds: int | None  # of the histogram over the other values
     element_freqs: list[float]  # of the most common elements of arrays and texts, with the server's bounds behind them
     elements: float | None  # distinct elements in a value, on average
-    correlation: float | None
+    element_len: int | None  # of an array's element, as attlen
+    element_bytes: float | None  # the average length of the most common elements as text
+    common_lengths: list[int] | None
     lengths: list[int] | None
 
 
@@ -46,17 +49,13 @@ COLUMN_STATISTICS = Query(
                base.typname::text AS type, a.attlen::int4 AS attlen, a.attalign::text AS attalign,
                s.null_frac::float8 AS null_frac, s.avg_width, s.n_distinct::float8 AS n_distinct,
                COALESCE(s.most_common_freqs, '{}')::float8[] AS common_freqs,
+               pg_catalog.cardinality(s.histogram_bounds::text::text[]) AS bounds,
                COALESCE(s.most_common_elem_freqs, '{}')::float8[] AS element_freqs,
                s.elem_count_histogram[pg_catalog.array_upper(s.elem_count_histogram, 1)]::float8 AS elements,
-               s.correlation::float8 AS correlation,
-               CASE WHEN base.typcategory = 'S' OR base.typname IN ('numeric', 'bytea') THEN (
-                    SELECT pg_catalog.percentile_disc('{0.05,0.17,0.28,0.39,0.5,0.61,0.72,0.83,0.95}'::float8[])
-                             WITHIN GROUP (ORDER BY
-                               CASE base.typname WHEN 'numeric' THEN pg_catalog.pg_column_size(v.value::numeric) - 4
-                                                 WHEN 'bytea' THEN (pg_catalog.octet_length(v.value) - 2) / 2
-                                                 ELSE pg_catalog.octet_length(v.value) END)
-                      FROM pg_catalog.unnest(s.most_common_vals::text::text[] || s.histogram_bounds::text::text[])
-                           AS v(value)) END AS lengths
+               (SELECT el.typlen::int4 FROM pg_catalog.pg_type AS el WHERE el.oid = base.typelem) AS element_len,
+               (SELECT pg_catalog.avg(pg_catalog.octet_length(el.value))::float8
+                  FROM pg_catalog.unnest(s.most_common_elems::text::text[]) AS el(value)) AS element_bytes,
+               measured.common_lengths, measured.lengths
           FROM ROWS FROM (pg_catalog.unnest(%(oids)s::oid[]), pg_catalog.unnest(%(columns)s::text[]))
                AS wanted(oid, name)
           JOIN pg_catalog.pg_attribute AS a
@@ -71,6 +70,27 @@ COLUMN_STATISTICS = Query(
                 WHERE p.schemaname = n.nspname AND p.tablename = c.relname AND p.attname = a.attname AND NOT p.inherited
                 LIMIT 1
                ) AS s ON true
+          LEFT JOIN LATERAL (
+               SELECT pg_catalog.percentile_disc('{0.05,0.17,0.28,0.39,0.5,0.61,0.72,0.83,0.95}'::float8[])
+                        WITHIN GROUP (ORDER BY v.length) FILTER (WHERE v.is_common) AS common_lengths,
+                      pg_catalog.percentile_disc('{0.05,0.17,0.28,0.39,0.5,0.61,0.72,0.83,0.95}'::float8[])
+                        WITHIN GROUP (ORDER BY v.length) FILTER (WHERE NOT v.is_common) AS lengths
+                 FROM (SELECT CASE base.typname WHEN 'numeric' THEN pg_catalog.pg_column_size(kept.value::numeric) - 4
+                                                WHEN 'bytea' THEN (pg_catalog.octet_length(kept.value) - 2) / 2
+                                                WHEN 'inet' THEN CASE WHEN kept.value ~ ':' THEN 18 ELSE 6 END
+                                                WHEN 'cidr' THEN CASE WHEN kept.value ~ ':' THEN 18 ELSE 6 END
+                                                ELSE pg_catalog.octet_length(kept.value) END AS length,
+                              kept.is_common
+                         FROM (SELECT common.value, true AS is_common
+                                 FROM ROWS FROM (pg_catalog.unnest(s.most_common_vals::text::text[]),
+                                                 pg_catalog.unnest(s.most_common_freqs)) AS common(value, freq)
+                                      -- A common value counts by its share.
+                                CROSS JOIN LATERAL pg_catalog.generate_series(0, (common.freq * 400)::int4) AS times
+                                UNION ALL
+                               SELECT bound.value, false
+                                 FROM pg_catalog.unnest(s.histogram_bounds::text::text[]) AS bound(value)) AS kept
+                      ) AS v
+               ) AS measured ON base.typcategory = 'S' OR base.typname IN ('numeric', 'bytea', 'inet', 'cidr')
          ORDER BY a.attrelid, a.attnum
         """
     },

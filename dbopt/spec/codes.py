@@ -99,6 +99,9 @@ ONLINE = {
     "invalid-part": "The index of a partition tree is INVALID in a way that only a person can mend; the hint says how.",
     "being-built": "Somebody builds an index of this name right now.",
     "table-locked": "Somebody holds an exclusive lock on the table, so its expressions could not be compared.",
+    # Budgets.
+    "over-budget": "The index, or with it the indexes of its file or table, would be more than the budget allows.",
+    "budget-unknown": "There is a budget for the index, but no estimate of its size: the hint says what is missing.",
     # Drops and replacements that are not done.
     "needed-by-constraint": "A constraint, foreign key, replica identity or partition tree needs the index.",
     "foreign-index": "The index to be dropped does not carry the mark of this domain.",
@@ -140,6 +143,7 @@ _MILDER: dict[str, tuple[Severity, ...]] = {
     "not-yet-supported": _ERROR + _WARNING,  # lint warns, plan and optimize refuse
     "not-partitioned": _WARNING,
     "no-tenant": _WARNING,
+    "budget-unknown": _WARNING,
     "duplicate-of-unique": _WARNING,
     "duplicate-of-existing": _WARNING,
     "prefix-of-existing": _WARNING,

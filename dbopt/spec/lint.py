@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from datetime import date
 
 from dbopt.spec.finding import Finding, Severity, about
-from dbopt.spec.model import IndexSpec, SpecFile, SpecSet
+from dbopt.spec.model import IndexSpec, SpecSet
 from dbopt.spec.rules import entry as entries
 from dbopt.spec.rules import expressions, method, names, overlap
-from dbopt.spec.unsupported import unsupported, unsupported_in_file
+from dbopt.spec.unsupported import unsupported
 
 
 def lint(specs: SpecSet, *, today: date | None = None) -> list[Finding]:
@@ -19,7 +19,6 @@ def lint(specs: SpecSet, *, today: date | None = None) -> list[Finding]:
     findings = [finding for entry in everything for finding in _entry(entry, day)]
     findings += names.check_all(everything)
     findings += overlap.check_all(everything)
-    findings += [finding for file in specs.files for finding in _file(file)]
     return sorted(
         findings, key=lambda finding: (finding.file or "", finding.line or 0, finding.column or 0, finding.code)
     )
@@ -32,11 +31,6 @@ def _entry(entry: IndexSpec, today: date) -> Iterator[Finding]:
     yield from expressions.check(entry)
     for path, message in unsupported(entry):
         yield about(entry, path, Severity.WARNING, "not-yet-supported", message, hint=_REFUSED)
-
-
-def _file(file: SpecFile) -> Iterator[Finding]:
-    for path, message in unsupported_in_file(file):
-        yield about(file, path, Severity.WARNING, "not-yet-supported", message, hint=_REFUSED)
 
 
 _REFUSED = "dbopt optimize refuses it rather than do the half of it."

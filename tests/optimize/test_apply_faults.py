@@ -290,7 +290,7 @@ def test_a_crash_under_a_build_is_survived(own_server: Server, tmp_path: Path) -
         os.kill(builder_pid(database), signal.SIGKILL)
         run.finish()
         assert any("waiting for the server" in notice for notice in run.notices)
-        assert run.statuses == {"by_author": "failed", "on_other": "applied"}
+        assert run.statuses == {"by_author": "failed", "on_other": "applied"}, run.errors
         assert invalid_indexes(database) == []
         project.assert_converges()
 

@@ -72,7 +72,7 @@ equal("app.computed (twice) WHERE twice > 4", **table("computed"), keys=["twice"
 different("app.computed (twice)", **table("computed"), keys=["a"])
 
 # The escape hatch
-equal("app.people (lower(t)) WHERE b", sql="create index whatever on people (LOWER(t)) where (b = true)")
+equal("app.people (lower(t)) WHERE b", sql="create index {} on people (LOWER(t)) where (b = true)")
 equal(
     "app.people (lower(t)) WHERE b", sql="CREATE INDEX CONCURRENTLY IF NOT EXISTS {} ON app.people (lower(t)) WHERE b"
 )

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from dbopt.optimize import check, partitions, plan, refusals, serves, tenants
+from dbopt.optimize import absent, budget, check, partitions, plan, present, refusals, serves, tenants
 from dbopt.spec import codes
 from dbopt.spec.finding import Severity
 from spec.test_lint import CASES
 
 DOCS = Path(__file__).parents[2] / "docs"
-ONLINE = (check, partitions, plan, refusals, serves, tenants)
+ONLINE = (absent, budget, check, partitions, plan, present, refusals, serves, tenants)
 # The functions that make a finding, and which of their arguments is the code.
 MAKERS = {"finding": 2, "error": 1}
 # A finding whose code is a variable: where its values come from.

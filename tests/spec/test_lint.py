@@ -294,9 +294,7 @@ def test_nothing_is_wrong_with_the_whole_format(tmp_path):
 def test_what_is_not_supported_has_its_place(tmp_path):
     specs, _ = collect(tmp_path, ALL_FIELDS)
     said = {(f.index, f.message) for f in lint(specs, today=TODAY) if f.line is not None}
-    entries = {(index.name, message) for index in specs.indexes for _, message in unsupported.unsupported(index)}
-    files = {(None, message) for spec in specs.files for _, message in unsupported.unsupported_in_file(spec)}
-    assert said == entries | files
+    assert said == {(index.name, message) for index in specs.indexes for _, message in unsupported.unsupported(index)}
 
 
 def test_redundancy_is_told_once_and_names_the_other(tmp_path):
