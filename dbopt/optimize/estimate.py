@@ -18,10 +18,10 @@ import psycopg
 from psycopg import sql
 
 from dbopt.optimize import size_btree, size_gin, size_other
-from dbopt.optimize.distinct import distinct_values
 from dbopt.optimize.elements import of_column
 from dbopt.optimize.expression import examine
-from dbopt.optimize.predicate import Rule, about_columns
+from dbopt.optimize.predicate import about_columns
+from dbopt.optimize.stored import stored
 from dbopt.postgres import statistics
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from dbopt.optimize.canonical import Definition
     from dbopt.optimize.collect import Actual
-    from dbopt.optimize.predicate import Said
     from dbopt.optimize.steps import Step
     from dbopt.postgres.catalog import Index, Table
     from dbopt.postgres.connect import Connection
@@ -39,10 +38,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LOCK_TIMEOUT_MS = 100  # a plan with 100 locked tables shall not take minutes
-_NEARLY_ALL = 0.9  # of the values that are not NULL: then the predicate is IS NOT NULL or as good as that
-_SPREAD_BYTES = 8  # lengths of which only the average is known are taken to differ so much, and meet every alignment
-_BELIEVED = 0.25  # a measured average may be so far from that of the statistics
-_ALIGN = {"c": 1, "s": 2, "i": 4, "d": 8}
 
 
 @dataclass(slots=True)
@@ -54,6 +49,7 @@ class Estimator:
     actual: Actual
     _columns: dict[int, dict[str, ColumnStatistics]] = field(default_factory=lambda: defaultdict(dict))  # by relation
     _combined: dict[int, list[CombinedStatistics]] = field(default_factory=lambda: defaultdict(list))
+    _with_expressions: frozenset[int] = frozenset()  # oids of tables with created statistics about expressions
     _equal_image: frozenset[str] = frozenset()
     _nondeterministic: frozenset[str] = frozenset()
     _locked: set[int] = field(default_factory=set)  # oids of tables that were found locked
@@ -61,7 +57,7 @@ class Estimator:
     _expressions: dict[tuple[int, str], ColumnStatistics | None] = field(default_factory=dict)
 
     def prepare(self, wanted: Iterable[tuple[Table, Definition]]) -> None:
-        """Four statements, however many indexes; none for none."""
+        """Five statements, however many indexes; none for none."""
         asked: dict[tuple[int, str | None], None] = {}
         for table, form in wanted:
             names = {key.column for key in form.keys if key.column is not None} | set(form.include)
@@ -76,8 +72,11 @@ class Estimator:
         wish = {"oids": oids, "columns": [name for _, name in asked]}
         for row in statistics.COLUMN_STATISTICS.rows(self.conn, version, wish):
             self._columns[row.relation_oid][row.column] = row
-        for combination in statistics.COMBINED_STATISTICS.rows(self.conn, version, {"oids": sorted(set(oids))}):
+        tables = {"oids": sorted(set(oids))}
+        for combination in statistics.COMBINED_STATISTICS.rows(self.conn, version, tables):
             self._combined[combination.table_oid].append(combination)
+        about = statistics.WITH_EXPRESSION_STATISTICS.rows(self.conn, version, tables)
+        self._with_expressions = frozenset(row.table_oid for row in about)
         self._equal_image = frozenset(row.opclass for row in statistics.EQUAL_IMAGE.rows(self.conn, version))
         self._nondeterministic = frozenset(
             row.collation for row in statistics.NONDETERMINISTIC.rows(self.conn, version)
@@ -205,7 +204,8 @@ class Estimator:
         seen = examine(self.conn, table, columns, self._columns[table.oid], expression)
         if seen is None:
             return None
-        for row in self._patiently(table, lambda: self._created(table)) or ():
+        created = self._patiently(table, lambda: self._created(table)) if table.oid in self._with_expressions else None
+        for row in created or ():
             if row.expression.strip("()") == expression.strip("()"):
                 return replace(seen, null_frac=row.null_frac, n_distinct=row.n_distinct, common_freqs=row.common_freqs)
         return seen
@@ -219,9 +219,8 @@ class Estimator:
             return table.reltuples
         asked = table.oid, predicate
         if asked not in self._rows:
-            everything = self._patiently(table, lambda: self._planned(table, None))
-            some = self._patiently(table, lambda: self._planned(table, predicate)) if everything else None
-            self._rows[asked] = max(table.reltuples * some / everything, 1.0) if some and everything else None
+            planned = self._patiently(table, lambda: (self._planned(table, predicate), self._planned(table, None)))
+            self._rows[asked] = max(table.reltuples * planned[0] / max(planned[1], 1.0), 1.0) if planned else None
         return self._rows[asked]
 
     def _planned(self, table: Table, predicate: str | None) -> float:
@@ -250,60 +249,3 @@ class Estimator:
             if self.conn.closed:
                 raise
         return None
-
-
-def stored(found: ColumnStatistics, table_rows: float, rows: float, said: Said | None) -> size_btree.Column:
-    """A column of the index, from its statistics in the table and what the predicate says about it."""
-    present = 1 - (found.null_frac or 0.0)
-    distinct = distinct_values(found, table_rows)
-    share = min(rows / table_rows, 1.0)
-    null_frac, common = 1 - present, tuple(found.common_freqs)
-    if said is None:
-        # Rows are taken away by chance: a value is gone when all of its rows are.
-        alike = max(table_rows * present / max(distinct, 1), 1.0)
-        distinct *= 1 - (1 - share) ** alike
-    elif said.rule is Rule.IS_NULL:
-        null_frac, distinct, common = 1.0, 0.0, ()
-    elif said.rule is Rule.ONE_OF:
-        null_frac, distinct, common = 0.0, float(said.values), ()
-    else:
-        left = min(share / present, 1.0) if present > 0 else 1.0
-        common = tuple(freq / present for freq in common) if left > _NEARLY_ALL else ()
-        null_frac, distinct = 0.0, distinct * left
-    varying = found.attlen < 0 or found.type == "name"  # an index holds a name as a string that ends in a zero byte
-    lengths, common_lengths = _lengths(found) if varying else ((float(found.attlen),),) * 2
-    return size_btree.Column(
-        lengths=lengths,
-        common_lengths=common_lengths,
-        align=_ALIGN[found.attalign] if found.type != "name" else 1,
-        varying=varying,
-        null_frac=null_frac,
-        distinct=distinct,
-        common=common,
-    )
-
-
-def _lengths(found: ColumnStatistics) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Of typical values and of the most common ones, without headers. The measured ones count unless the average belies
-    them: that is of the values as the table stores them, compressed ones too.
-    """
-    common, others = _floats(found.common_lengths), _floats(found.lengths)
-    if found.avg_width is None or (found.type == "name" and (common or others)):
-        return others or common or (0.0,), common or others or (0.0,)
-    average = found.avg_width - (1 if found.avg_width <= size_btree.SHORT_BYTES + 1 else 4)
-    if common or others:
-        share = sum(found.common_freqs) / max(1 - (found.null_frac or 0.0), 1e-6) if others else 1.0
-        measured = share * _mean(common) + (1 - share) * _mean(others)
-        if abs(measured - average) <= max(_SPREAD_BYTES / 4, average * _BELIEVED):
-            return others or common, common or others
-    count = size_btree.SAMPLES
-    spread = tuple(max(average + _SPREAD_BYTES * ((n + 0.5) / count - 0.5), 0.0) for n in range(count))
-    return spread, spread
-
-
-def _floats(lengths: Sequence[int] | None) -> tuple[float, ...]:
-    return tuple(map(float, lengths or ()))
-
-
-def _mean(lengths: Sequence[float]) -> float:
-    return sum(lengths) / len(lengths) if lengths else 0.0

@@ -143,10 +143,8 @@ def _evaluate(conn: Connection, table: Table, expression: str, values: sql.Compo
 def _values(table: Table, types: Mapping[str, str]) -> sql.Composed:
     """The values that pg_stats keeps of each column, side by side."""
     return sql.SQL("SELECT ") + sql.SQL(", ").join(
-        sql.SQL("pg_catalog.unnest({} || {}) AS {}").format(
-            _kept(table, name, type_, "most_common_vals"),
-            _kept(table, name, type_, "histogram_bounds"),
-            sql.Identifier(name),
+        sql.SQL("pg_catalog.unnest({}) AS {}").format(
+            _kept(table, name, type_, "most_common_vals", "histogram_bounds"), sql.Identifier(name)
         )
         for name, type_ in types.items()
     )
@@ -161,11 +159,14 @@ def _moments(table: Table, types: Mapping[str, str]) -> sql.Composed:
     ).format(last=_MOMENTS - 1, name=sql.Identifier(name), bounds=_kept(table, name, type_, "histogram_bounds"))
 
 
-def _kept(table: Table, name: str, type_: str, what: str) -> sql.Composed:
+def _kept(table: Table, name: str, type_: str, *lists: str) -> sql.Composed:
+    values = sql.SQL(" || ").join(
+        sql.SQL("s.{}::text::{}[]").format(sql.Identifier(one), sql.SQL(type_)) for one in lists
+    )
     return sql.SQL(
-        "(SELECT s.{}::text::{}[] FROM pg_catalog.pg_stats AS s"
+        "(SELECT {} FROM pg_catalog.pg_stats AS s"
         " WHERE s.schemaname = {} AND s.tablename = {} AND s.attname = {} AND NOT s.inherited)"
-    ).format(sql.Identifier(what), sql.SQL(type_), table.schema, table.table, name)
+    ).format(values, table.schema, table.table, name)
 
 
 def _distinct(seen: _Results, values: float) -> float:

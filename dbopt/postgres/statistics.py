@@ -128,6 +128,28 @@ COMBINED_STATISTICS = Query(
 
 
 @dataclass(frozen=True, slots=True)
+class WithExpressionStatistics:
+    table_oid: int
+
+
+WITH_EXPRESSION_STATISTICS = Query(
+    "tables-with-expression-statistics",
+    WithExpressionStatistics,
+    {
+        (13,): "/* dbopt: this version has none */ SELECT NULL::int8 AS table_oid WHERE %(oids)s::oid[] IS NULL",
+        (14,): """
+        /* dbopt: the tables about whose expressions somebody has made statistics */
+        SELECT DISTINCT e.stxrelid::int8 AS table_oid
+          FROM pg_catalog.pg_statistic_ext AS e
+         WHERE e.stxrelid = ANY (%(oids)s::oid[]) AND e.stxexprs IS NOT NULL
+         ORDER BY 1
+        """,
+    },
+    {"oids": [1259]},
+)
+
+
+@dataclass(frozen=True, slots=True)
 class ExpressionStatistics:
     """CREATE STATISTICS on an expression (14+)."""
 
@@ -144,7 +166,7 @@ EXPRESSION_STATISTICS = Query(
     ExpressionStatistics,
     {
         (13,): """
-        /* dbopt: this version has no statistics about expressions */
+        /* dbopt: this version has none */
         SELECT NULL::int8 AS table_oid, NULL::text AS expression, NULL::float8 AS null_frac, NULL::int4 AS avg_width,
                NULL::float8 AS n_distinct, NULL::float8[] AS common_freqs
          WHERE %(oids)s::oid[] IS NULL

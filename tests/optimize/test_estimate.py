@@ -73,7 +73,7 @@ def test_estimates_are_near(shapes: Project, asked: tuple[str, ...], worst: floa
 
 @pytest.mark.pg(">= 14")
 def test_statistics_that_somebody_created_about_an_expression_count(shapes: Project) -> None:
-    """Of `pair * pair % 97` nothing else knows how few values there are: what its columns hold says too little."""
+    """Nothing else knows how few values it has: those of its column, evaluated, hardly ever meet."""
     shapes.database.sql("CREATE STATISTICS squares ON (pair % 97 * 100000) FROM shapes; ANALYZE shapes (pair)")
     found = errors(shapes, ("((pair % 97 * 100000))",))
     shapes.database.sql("DROP STATISTICS squares")
