@@ -1,5 +1,5 @@
-"""`make test-all`: the tests that talk to a server, on every PostgreSQL that dbopt supports, one pytest process after
-another. The others need no second run: `make test` has them.
+"""`make test-all`: the tests that talk to a server, on every PostgreSQL that dbopt supports, one pytest process a server.
+The other tests need no second run: `make test` has them.
 
 13 to 18 come from npm (tests/servers/), and Debian's 15, where it is installed, is one more: it brings HypoPG along.
 A major that cannot be had is a failure where CI=true, and elsewhere a line that says why it was left out.
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from dbopt.errors import Error
 ROOT = Path(__file__).resolve().parent.parent
 SERVERS = ROOT / "tests" / "servers"
 DEBIAN = Path("/usr/lib/postgresql/15/bin")
+# Of a test and its server one waits for the other, so that a run keeps some one core busy.
+AT_A_TIME = min(os.cpu_count() or 1, 3)
 IN_CI = os.environ.get("CI") == "true"
 
 
@@ -99,28 +102,34 @@ def npm_binaries() -> tuple[list[Binaries], list[Outcome]]:
 
 
 def run(binaries: Binaries, arguments: list[str]) -> Outcome:
-    """One pytest process; its output goes on, its last line is the outcome."""
-    print(f"\n{binaries}", flush=True)
+    """One pytest process; its output goes on as a whole, its last line is the outcome."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--with-server", *arguments]
     env = {**os.environ, "DBOPT_TEST_PG": str(binaries.bindir)}
     started = time.monotonic()
-    last = ""
-    with subprocess.Popen(
-        command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            print(line, end="", flush=True)
-            last = line.strip(" =\n") or last
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
     seconds = time.monotonic() - started
-    return Outcome(str(binaries), "FAILED" if process.returncode else "ok", f"{last} ({seconds:.0f} s in all)")
+    print(f"\n{binaries}\n{done.stdout}", end="", flush=True)
+    lines = [line for line in done.stdout.splitlines() if line.strip(" =")]
+    last = lines[-1].strip(" =") if lines else "no output"
+    return Outcome(str(binaries), "FAILED" if done.returncode else "ok", f"{last} ({seconds:.0f} s in all)")
 
 
 def main(arguments: list[str]) -> int:
     servers, outcomes = npm_binaries()
     if DEBIAN.is_dir():
         servers.append(inspect(DEBIAN, "Debian"))
-    outcomes += [run(binaries, arguments) for binaries in servers]
+    print(f"running on {len(servers)} servers, {AT_A_TIME} at a time", flush=True)
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        outcomes += pool.map(lambda binaries: run(binaries, arguments), servers)
     print()
     for outcome in outcomes:
         print(f"{outcome.verdict:<7} {outcome.server}: {outcome.words}")

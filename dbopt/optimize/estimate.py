@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, TypeVar
 import psycopg
 from psycopg import sql
 
-from dbopt.optimize import size_btree, size_gin, size_other
-from dbopt.optimize.elements import of_column
-from dbopt.optimize.expression import examine
-from dbopt.optimize.predicate import about_columns
-from dbopt.optimize.stored import stored
+from dbopt.optimize.sizes import btree, gin, other
+from dbopt.optimize.sizes.elements import of_column
+from dbopt.optimize.sizes.expression import examine
+from dbopt.optimize.sizes.predicate import about_columns
+from dbopt.optimize.sizes.stored import stored
 from dbopt.postgres import statistics
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Estimator:
         parameters = dict(form.parameters)
         match form.method:
             case "btree":
-                return size_btree.btree(
+                return btree.btree(
                     rows,
                     keys,
                     include,
@@ -125,21 +125,21 @@ class Estimator:
                     distinct=self._combinations(table, form) if form.predicate is None else None,
                 )
             case "hash":
-                return size_other.hash_table(
+                return other.hash_table(
                     table.reltuples, rows, keys[0], fillfactor=int(parameters.get("fillfactor", 75))
                 )
             case "brin":
                 pages_per_range = int(parameters.get("pages_per_range", 128))
                 opclasses = [key.opclass for key in form.keys]
-                return size_other.brin(table.relpages, keys, opclasses, pages_per_range=pages_per_range)
+                return other.brin(table.relpages, keys, opclasses, pages_per_range=pages_per_range)
             case "gin" if len(keys) == 1:
                 elements = of_column(self.conn, table, found[0], form.keys[0].opclass)
-                return None if elements is None else size_gin.gin(rows, table.relpages, table.reltuples, elements)
+                return None if elements is None else gin.gin(rows, table.relpages, table.reltuples, elements)
             case "gist" if len(keys) == 1:
                 opclass = form.keys[0].opclass
-                is_array = size_other.is_gist_array(opclass)
+                is_array = other.is_gist_array(opclass)
                 elements = of_column(self.conn, table, found[0], opclass) if is_array else None
-                return size_other.gist(
+                return other.gist(
                     rows,
                     keys[0],
                     opclass,
@@ -147,7 +147,7 @@ class Estimator:
                     sorts_ranges=self.server.sorts_ranges_for_gist,
                 )
             case "spgist":
-                return size_other.spgist(rows, keys[0], form.keys[0].opclass)
+                return other.spgist(rows, keys[0], form.keys[0].opclass)
         return None  # of an extension's method nothing is known
 
     def _deduplicates(self, form: Definition) -> bool:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 from helpers import open_transaction
 
-from dbopt.optimize import size_btree, size_other
-from dbopt.optimize.distinct import distinct_values
 from dbopt.optimize.estimate import LOCK_TIMEOUT_MS
-from dbopt.optimize.predicate import Rule, Said, about_columns
-from dbopt.optimize.size_btree import Column
+from dbopt.optimize.sizes import btree, other
+from dbopt.optimize.sizes.btree import Column
+from dbopt.optimize.sizes.distinct import distinct_values
+from dbopt.optimize.sizes.predicate import Rule, Said, about_columns
 from dbopt.postgres.statistics import ColumnStatistics
 from tests.optimize.runs import Project
 from tests.optimize.shapes import BTREE, EXPRESSIONS, OTHERS, ROWS, TABLE
@@ -202,14 +202,14 @@ def column(length: float, *, distinct: float = ROWS, null_frac: float = 0.0, com
 )
 def test_pages_of_a_btree(rows: int, key: Column, pages: int) -> None:
     """As PostgreSQL builds them."""
-    assert size_btree.btree(rows, [key], deduplicates=True) == pages * 8192
+    assert btree.btree(rows, [key], deduplicates=True) == pages * 8192
 
 
 def test_unique_and_covering_indexes_share_nothing() -> None:
     key = column(8, distinct=10)
-    apart = size_btree.btree(ROWS, [key], deduplicates=False)
-    assert size_btree.btree(ROWS, [key], [column(8)], deduplicates=False) > apart
-    assert size_btree.btree(ROWS, [key], deduplicates=True) < apart / 2
+    apart = btree.btree(ROWS, [key], deduplicates=False)
+    assert btree.btree(ROWS, [key], [column(8)], deduplicates=False) > apart
+    assert btree.btree(ROWS, [key], deduplicates=True) < apart / 2
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_distinct_values(common: list[float], said: float, really: int) -> None:
 
 @pytest.mark.parametrize(("rows", "buckets"), [(0, 2), (614, 2), (615, 4), (157_184, 512), (157_185, 640)])
 def test_buckets_of_a_hash_index(rows: int, buckets: int) -> None:
-    assert size_other.hash_table(rows, 0, column(4)) == (buckets + 2) * 8192
+    assert other.hash_table(rows, 0, column(4)) == (buckets + 2) * 8192
 
 
 @pytest.mark.parametrize(

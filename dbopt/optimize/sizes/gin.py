@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dbopt.optimize.size_btree import LINE_POINTER_BYTES, PAGE_BYTES, aligned
+from dbopt.optimize.sizes.btree import LINE_POINTER_BYTES, PAGE_BYTES, aligned
 
 _OFFSETS_PER_PAGE = 2**11  # a row is page * 2048 + its place on the page
 _ITEM_MAX_BYTES = (PAGE_BYTES - 40 - 8) // 3 // 8 * 8

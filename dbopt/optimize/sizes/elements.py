@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg import sql
 
-from dbopt.optimize.distinct import distinct_values
-from dbopt.optimize.size_btree import expected_distinct
-from dbopt.optimize.size_gin import Elements
+from dbopt.optimize.sizes.btree import expected_distinct
+from dbopt.optimize.sizes.distinct import distinct_values
+from dbopt.optimize.sizes.gin import Elements
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,8 +16,8 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from dbopt import grammar
-from dbopt.optimize.distinct import distinct_values
-from dbopt.optimize.size_btree import expected_distinct
+from dbopt.optimize.sizes.btree import expected_distinct
+from dbopt.optimize.sizes.distinct import distinct_values
 from dbopt.postgres.statistics import ColumnStatistics
 
 if TYPE_CHECKING:

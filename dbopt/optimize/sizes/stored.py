@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dbopt.optimize.distinct import distinct_values
-from dbopt.optimize.predicate import Rule
-from dbopt.optimize.size_btree import SAMPLES, SHORT_BYTES, Column
+from dbopt.optimize.sizes.btree import SAMPLES, SHORT_BYTES, Column
+from dbopt.optimize.sizes.distinct import distinct_values
+from dbopt.optimize.sizes.predicate import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dbopt.optimize.predicate import Said
+    from dbopt.optimize.sizes.predicate import Said
     from dbopt.postgres.statistics import ColumnStatistics
 
 _NEARLY_ALL = 0.9  # of the values that are not NULL: then the predicate is IS NOT NULL or as good as that

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from dbopt.optimize.size_btree import LINE_POINTER_BYTES, PAGE_BYTES, Column, aligned, average_bytes
+from dbopt.optimize.sizes.btree import LINE_POINTER_BYTES, PAGE_BYTES, Column, aligned, average_bytes
 
 # hash: every tuple holds a hash code of 4 bytes (hashpage.c, hash.h).
 _HASH_ITEM_BYTES = 16 + LINE_POINTER_BYTES
