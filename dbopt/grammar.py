@@ -135,11 +135,3 @@ def parameter_count(node: Node) -> int:
     from postgast.pg_query_pb2 import ParamRef
 
     return max((reference.number for reference in postgast.find_nodes(node, ParamRef)), default=0)
-
-
-def has_whole_row(node: Node) -> bool:
-    """Whether a tree names a row as a whole (`t.*`), which no index can hold."""
-    import postgast
-    from postgast.pg_query_pb2 import A_Star
-
-    return any(True for _ in postgast.find_nodes(node, A_Star))

@@ -1,4 +1,4 @@
-"""Bytes, durations and ratios to text and back.
+"""Bytes and durations to text and back.
 
 Inputs are spelled as PostgreSQL spells them in its settings (`4GB`, `64kB`, `5min`, `500ms`, `60d`), and with the short
 forms that people type (`5m`, `2h`). Amounts are powers of 1024, as in PostgreSQL.
@@ -73,11 +73,6 @@ def format_duration(seconds: float) -> str:
         return f"{hours} h {minutes:02d} min"
     days, hours = divmod(hours, 24)
     return f"{days} d {hours} h"
-
-
-def format_ratio(ratio: float) -> str:
-    """A ratio of 0..1 as percent: `98.6 %`."""
-    return f"{ratio * 100:.1f} %"
 
 
 def _trim(amount: float) -> str:

@@ -1,4 +1,4 @@
-"""`make test-all`: the tests that talk to a server, on every PostgreSQL that dbopt supports, one pytest process a server.
+"""`make test-all`: the tests that talk to a server, on every PostgreSQL that dbopt supports, a pytest process for each.
 The other tests need no second run: `make test` has them.
 
 13 to 18 come from npm (tests/servers/), and Debian's 15, where it is installed, is one more: it brings HypoPG along.

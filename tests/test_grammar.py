@@ -171,8 +171,3 @@ def test_expression_text(text, expected):
 
 def test_column_names():
     assert list(grammar.column_names(grammar.parse_expression("t.a + b > length(b) AND 'c' = 'c'"))) == ["a", "b", "b"]
-
-
-def test_whole_rows():
-    assert grammar.has_whole_row(grammar.parse_expression("t.* IS NULL"))
-    assert not grammar.has_whole_row(grammar.parse_expression("a IS NULL"))

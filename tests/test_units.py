@@ -99,8 +99,3 @@ def test_bytes_there_and_back(size):
 )
 def test_format_duration(seconds, expected):
     assert units.format_duration(seconds) == expected
-
-
-@pytest.mark.parametrize(("ratio", "expected"), [(0, "0.0 %"), (0.9864, "98.6 %"), (1, "100.0 %")])
-def test_format_ratio(ratio, expected):
-    assert units.format_ratio(ratio) == expected

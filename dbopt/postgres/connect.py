@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import conninfo as pq_conninfo
 
-from dbopt.errors import ConnectionFailed, NotPermitted
+from dbopt.errors import ConnectionFailed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -187,8 +187,3 @@ def _masked(words: str, conninfo: str) -> str:
         if secret:
             words = words.replace(str(secret), "********")
     return words
-
-
-def not_permitted(exc: psycopg.errors.InsufficientPrivilege, action: str, hint: str) -> NotPermitted:
-    """42501 in our form: what was tried, the server's words, the GRANT to run."""
-    return NotPermitted(f"could not {action}", detail=f"SQLSTATE 42501: {exc.diag.message_primary}", hint=hint)
