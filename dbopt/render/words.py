@@ -63,7 +63,8 @@ def subject(of: Step | Item) -> str:
 
 
 def database(target: Target) -> str:
-    return f"{visible(target.dbname)}, PostgreSQL {visible(target.server_version)}"
+    version = target.server_version.split(" ")[0]  # packagers add their own number behind it, in parentheses
+    return f"{visible(target.dbname)}, PostgreSQL {visible(version)}"
 
 
 def plural(count: int, one: str, many: str) -> str:
