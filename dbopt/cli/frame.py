@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, str] = {
     "lint": "Check specs without a server; with --online against one.",
     "plan": "Show what optimize would do, why, and what it would wait for.",
     "optimize": "Make the database's indexes what the specs say, online.",
+    "health": "What is wrong with a database, who causes it, what to type: for people and for cron.",
     "history": "Past runs of optimize and their steps.",
     "store": "The store of past runs: look at it, bring it up to date.",
     "demo": "All of it on a private server with sample data, measured before and after.",

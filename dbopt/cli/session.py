@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from dbopt.cli.messages import Messages
     from dbopt.cli.options import Shared
     from dbopt.config import Configuration, Settings, Target
-    from dbopt.optimize.sessions import Connect
     from dbopt.postgres.connect import Connection
     from dbopt.postgres.server import Server
 
@@ -93,7 +92,7 @@ class Session:
             raise UsageError(f"{self.command} works on one target here", hint="Name one with -t.")
         return self.targets[0]
 
-    def connector(self, target: Target) -> Connect:
+    def connector(self, target: Target) -> functools.partial[Connection]:
         """Opens sessions on the target in the name of this command."""
         from dbopt.postgres.connect import connect
 

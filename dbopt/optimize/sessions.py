@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import psycopg
 
 from dbopt.errors import ConnectionFailed, ServerUnfit
-from dbopt.optimize import runner_lock
+from dbopt.postgres import advisory
 from dbopt.postgres.server import inspect
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Sessions:
             _require_fit(self.control, self.server)
             if self.server.has_idle_session_timeout:
                 _lift(self.control, ["idle_session_timeout"])
-            runner_lock.acquire(self.control, self.server)
+            advisory.acquire(self.control, self.server)
         except psycopg.OperationalError as exc:
             raise _lost(exc) from exc
         self._locked = True

@@ -35,6 +35,7 @@ def connect(
     read_only: bool,
     statement_timeout_ms: int = STATEMENT_TIMEOUT_MS,
     lock_timeout_ms: int = LOCK_TIMEOUT_MS,
+    connect_timeout_seconds: int = CONNECT_TIMEOUT_SECONDS,
     settings: Mapping[str, str] | None = None,
 ) -> Connection:
     """A session in autocommit with its manners set, as `dbopt COMMAND`.
@@ -50,7 +51,7 @@ def connect(
             "could not read the connection string", detail=_masked(str(exc), conninfo), hint=_HINT_DSN
         ) from None
     parameters["application_name"] = f"dbopt {command}"
-    parameters.setdefault("connect_timeout", CONNECT_TIMEOUT_SECONDS)
+    parameters.setdefault("connect_timeout", connect_timeout_seconds)
     try:
         conn = psycopg.connect(
             "",
@@ -83,7 +84,7 @@ def connect(
 
 
 def apply_settings(conn: Connection, settings: Mapping[str, str]) -> None:
-    """SET for this session, values bound, one round trip.
+    """SET for this session, values bound, one round trip. A setting that this version does not have is left out.
 
     Not behind a pooler, which makes up the pid that a client is told: what is set there stays with a session of the
     server's that the next client gets, who would find it read-only.
@@ -92,7 +93,8 @@ def apply_settings(conn: Connection, settings: Mapping[str, str]) -> None:
         conn.execute(
             "/* dbopt: session settings */ SELECT pg_catalog.set_config(s.name, s.value, false)"
             " FROM ROWS FROM (pg_catalog.unnest(%(names)s::text[]), pg_catalog.unnest(%(values)s::text[]))"
-            " AS s(name, value) WHERE pg_catalog.pg_backend_pid() = %(pid)s",
+            " AS s(name, value) WHERE pg_catalog.pg_backend_pid() = %(pid)s"
+            " AND pg_catalog.current_setting(s.name, true) IS NOT NULL",
             {"names": list(settings), "values": list(settings.values()), "pid": conn.info.backend_pid},
         )
 
@@ -103,14 +105,16 @@ class LoggingCursor(psycopg.Cursor[Any]):
     def execute(self, query: Any, params: Any = None, **options: Any) -> LoggingCursor:
         if not logger.isEnabledFor(logging.DEBUG):
             return super().execute(query, params, **options)
+        text = query if isinstance(query, str) else query.decode() if isinstance(query, bytes) else query.as_string()
+        text = " ".join(text.split())
+        if self.connection.pgconn.pipeline_status:  # the answer comes later, with those of others
+            logger.debug("%s -- sent", text)
+            return super().execute(query, params, **options)
         started = time.monotonic()
         try:
             return super().execute(query, params, **options)
         finally:
-            text = (
-                query if isinstance(query, str) else query.decode() if isinstance(query, bytes) else query.as_string()
-            )
-            logger.debug("%s -- %.1f ms", " ".join(text.split()), (time.monotonic() - started) * 1000)
+            logger.debug("%s -- %.1f ms", text, (time.monotonic() - started) * 1000)
 
 
 def describe(conninfo: str) -> str:

@@ -11,11 +11,13 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Generic, LiteralString, TypeVar
 
 from psycopg.rows import class_row
+from psycopg.sql import SQL, Identifier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from psycopg import Connection
+    from psycopg.sql import Composed
 
 Row = TypeVar("Row")
 Version = tuple[int, ...]
@@ -23,17 +25,19 @@ Version = tuple[int, ...]
 _REGISTRY: list[Query[Any]] = []
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Query(Generic[Row]):
     """SQL whose result is rows of `row`.
 
-    `name` is for people and tests; `example` are parameters that any server takes.
+    `name` is for people and tests; `example` are parameters that any server takes. With `extension`, the keys of
+    `since` are versions of that extension, and `{schema}` in the text stands for the schema it was created in.
     """
 
     name: str
     row: type[Row]
     since: Mapping[Version, LiteralString]
     example: Mapping[str, object] | None = None
+    extension: str | None = None
 
     def __post_init__(self) -> None:
         _REGISTRY.append(self)
@@ -44,6 +48,10 @@ class Query(Generic[Row]):
         if not usable:
             raise LookupError(f"query {self.name} has no variant for version {'.'.join(map(str, version))}")
         return self.since[max(usable)]
+
+    def composed(self, version: Version, schema: str) -> Composed:
+        """The variant for a version of the extension, which lies in `schema`."""
+        return SQL(self.text(version)).format(schema=Identifier(schema))
 
     def rows(
         self, conn: Connection[Any], version: Version, parameters: Mapping[str, object] | None = None

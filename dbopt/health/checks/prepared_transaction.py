@@ -1,0 +1,56 @@
+"""Transactions that were prepared for two-phase commit and then forgotten.
+
+A prepared transaction belongs to no session: it keeps its locks and holds back VACUUM until somebody commits it or
+rolls it back, over restarts too. A transaction manager does that within seconds.
+https://www.postgresql.org/docs/current/sql-prepare-transaction.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg.sql import Literal
+
+from dbopt.health.check import Check, Group, Unit, above
+from dbopt.postgres.query import Query
+from dbopt.units import format_duration
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedTransaction:
+    gid: str
+    owner: str
+    datname: str
+    prepared: datetime
+    age_seconds: float
+
+
+PREPARED_TRANSACTIONS = Query(
+    "prepared-transactions",
+    PreparedTransaction,
+    {
+        (13,): """
+        /* dbopt: prepared transactions of all databases */
+        SELECT p.gid, p.owner::text AS owner, p.database::text AS datname, p.prepared,
+               EXTRACT(epoch FROM pg_catalog.clock_timestamp() - p.prepared)::float8 AS age_seconds
+          FROM pg_catalog.pg_prepared_xacts AS p
+         ORDER BY p.prepared, p.gid
+        """
+    },
+)
+
+CHECK: Check[PreparedTransaction] = Check(
+    id="prepared-transaction",
+    title="Forgotten prepared transactions",
+    group=Group.LOCKS,
+    query=PREPARED_TRANSACTIONS,
+    unit=Unit.SECONDS,
+    thresholds=above(
+        warning=5 * 60, critical=30 * 60, source="as for sessions idle in transaction: they hold the same locks"
+    ),
+    subject=lambda row: row.gid,
+    measure=lambda row: row.age_seconds,
+    detail=lambda row: f"prepared {format_duration(row.age_seconds)} ago by {row.owner} in database {row.datname}",
+    remedy=lambda row: f"ROLLBACK PREPARED {Literal(row.gid).as_string()};",
+)

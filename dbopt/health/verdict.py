@@ -1,0 +1,70 @@
+"""The Results of one database as one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from dbopt.errors import EXIT_ATTENTION, EXIT_CRITICAL, EXIT_DONE, EXIT_FAILED
+from dbopt.health.check import Status
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from dbopt.health.check import Result
+
+
+class FailOn(StrEnum):
+    """From which status on the exit code tells of it."""
+
+    WARNING = "warning"
+    CRITICAL = "critical"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """Which database the verdict is about; None: not known, as there was no connection."""
+
+    name: str | None  # of dbopt.yaml
+    place: str  # host:port/dbname, without user and password
+    dbname: str | None = None
+    server_version: str | None = None
+    system_identifier: str | None = None
+    in_recovery: bool | None = None
+    role: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    about: About
+    collected_at: datetime
+    seconds: float  # elapsed, connecting included
+    results: tuple[Result, ...]
+    notes: tuple[str, ...] = ()  # for people: an ignore entry that matches nothing, ...
+    statements: int = 0
+    round_trips: int = 0
+
+    @property
+    def status(self) -> Status:
+        """The worst that was found. `unknown` where nothing was, but something may hide: a right is missing, say. What
+        merely has no answer yet, as right after statistics were reset, is nothing to be alarmed about.
+        """
+        worst = max((result.status for result in self.results if result.status.is_problem), default=None, key=_rank)
+        if worst is not None:
+            return worst
+        return Status.UNKNOWN if any(result.blind for result in self.results) else Status.OK
+
+    def exit_code(self, fail_on: FailOn = FailOn.WARNING) -> int:
+        if fail_on is FailOn.NEVER:
+            return EXIT_DONE
+        if self.status is Status.CRITICAL:
+            return EXIT_CRITICAL
+        if self.status is Status.WARNING:
+            return EXIT_ATTENTION if fail_on is FailOn.WARNING else EXIT_DONE
+        return EXIT_FAILED if self.status is Status.UNKNOWN else EXIT_DONE
+
+
+def _rank(status: Status) -> int:
+    return status.rank
