@@ -45,7 +45,7 @@ def write_verdicts(output: Output, verdicts: Sequence[Verdict]) -> None:
                 )
                 for verdict in verdicts
                 for result in verdict.results
-                for f in result.findings
+                for finding in result.findings
             ]
             if output.format is Format.TABLE:
                 write_records(output, "health", "findings", columns, rows)
