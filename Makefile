@@ -40,6 +40,8 @@ generated: .venv/installed
 	@.venv/bin/python -m dbopt.spec.schema
 	@.venv/bin/python -m dbopt.cli.reference docs
 	@.venv/bin/python -m dbopt.spec.codes
+	@.venv/bin/python -m dbopt.render.health_page docs
+	@.venv/bin/python -m dbopt.render.health_schema docs
 
 # A new resolution of everything, in an environment of its own.
 constraints:

@@ -53,10 +53,20 @@ class Figure:
         return f"{self.name:<52} {self.value:8.2f} {self.unit:<5}{wanted}".rstrip()
 
 
-def options(description: str | None, **numbers: tuple[int, str]) -> argparse.Namespace:
-    """The command line of a bench: `--json`, and numbers with their default and help."""
+def options(
+    description: str | None,
+    *,
+    flags: Mapping[str, str] | None = None,
+    paths: Mapping[str, str] | None = None,
+    **numbers: tuple[int, str],
+) -> argparse.Namespace:
+    """The command line of a bench: `--json`, switches and paths with their help, numbers with their default too."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="one JSON document instead of lines")
+    for name, words in (flags or {}).items():
+        parser.add_argument(f"--{name}", action="store_true", help=words)
+    for name, words in (paths or {}).items():
+        parser.add_argument(f"--{name}", type=Path, help=words)
     for name, (default, words) in numbers.items():
         parser.add_argument(f"--{name}", type=int, default=default, help=f"{words} (default {default})")
     return parser.parse_args()
@@ -73,7 +83,7 @@ def run(command: Sequence[str], stdout: Path | None = None) -> Run:
             (os.POSIX_SPAWN_DUP2, words.fileno(), 2),
         ]
         started = time.perf_counter()
-        pid = os.posix_spawn(command[0], list(command), _environment(), file_actions=actions)
+        pid = os.posix_spawn(command[0], list(command), environment(), file_actions=actions)
         _, status, usage = os.wait4(pid, 0)
         seconds = time.perf_counter() - started
         if code := os.waitstatus_to_exitcode(status):
@@ -142,7 +152,7 @@ def report(bench: str, figures: Sequence[Figure], *, as_json: bool, server_versi
         print(f"  {figure}")
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Ours without what would lead dbopt or psql to another server or configuration, and a store of its own."""
     foreign = ("PG", "DBOPT_", "XDG_", "DATABASE_URL")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}

@@ -4,7 +4,7 @@
       UsageError               the words of the call are off
       ConfigError              a setting cannot be read or makes no sense
       SpecError                a spec file cannot be used; carries every finding, not just the first
-      ConnectionFailed         no session on the server: down, refused, authentication, database unknown
+      ConnectionFailed         no session on the server: down, refused, authentication, database unknown; `kind` says
       NotPermitted             the role lacks a right; the hint is the GRANT to run
       ServerUnfit              this server cannot serve the command: standby, too old, pooler in between
       AnotherRunner            a second dbopt is at work on this database
@@ -19,6 +19,7 @@ Only `dbopt.cli.main` turns an error into text and an exit code.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -62,8 +63,37 @@ class SpecError(Error):
         self.findings = tuple(findings)
 
 
+class NoSession(StrEnum):
+    """Why there is no session."""
+
+    NO_SLOT = "no_slot"  # of the server, the database, the role or the pooler
+    DOWN = "down"  # nothing listens there
+    STARTING = "starting"  # or recovering: not yet accepting sessions
+    STOPPING = "stopping"
+    TIMEOUT = "timeout"
+    AUTHENTICATION = "authentication"  # or not allowed to connect
+    UNKNOWN_DATABASE = "unknown_database"
+    UNKNOWN_ROLE = "unknown_role"
+    NAME_RESOLUTION = "name_resolution"
+    TLS = "tls"
+    SETTINGS = "settings"  # the connection options make no sense, there or here
+    LOST = "lost"  # in the middle of the work, and the server answers again
+    OTHER = "other"
+
+
 class ConnectionFailed(Error):
     """No session on the server."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: NoSession = NoSession.OTHER,
+        detail: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, detail=detail, hint=hint)
+        self.kind = kind
 
 
 class NotPermitted(Error):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,6 +122,8 @@ def test_targets_of_the_file() -> None:
     assert values(target(targets=("reports",)))["host"] == ("db2", "dbopt.yaml:4")
     assert [one.name for one in targets(all_targets=True)] == ["main"]  # a replica has its primary's indexes
     assert config.read(Flags(), {}, Path.cwd()).targets(any_number=True)[1].name == "reports"
+    everywhere = config.read(Flags(all_targets=True), {}, Path.cwd()).targets(replicas=True)
+    assert [one.name for one in everywhere] == ["main", "reports"]  # and its own health
 
 
 def test_environment_before_a_target_that_nobody_named() -> None:
@@ -227,7 +230,41 @@ def test_a_misspelled_variable_is_a_warning() -> None:
         ("targets:\n  a: {replicas_of: x}\n", "dbopt.yaml:2:6: targets.a.dsn is missing", None),
         ("targets:\n  a: {dsn: x, replicas_of: b}\n", 'dbopt.yaml:2:28: replicas_of names no other target: "b"', None),
         ("optimize: {jobs: 2}\n", "dbopt.yaml:1:12: optimize.jobs is not yet supported", "Take it out: "),
-        ("health: {fail_on: warning}\n", "dbopt.yaml:1:1: health is not yet supported", "Take it out: "),
+        ("health: {fial_on: warning}\n", 'dbopt.yaml:1:10: unknown key "fial_on"', "Did you mean fail_on?"),
+        ("health: {fail_on: warn}\n", "dbopt.yaml:1:19: health.fail_on is warning, critical or never", "Did you mean"),
+        ("health: [a]\n", "dbopt.yaml:1:9: health is a mapping of keys to values", None),
+        ("health: {skip: a}\n", "dbopt.yaml:1:16: health.skip is a list", None),
+        ("health: {skip: [a, b, a]}\n", 'dbopt.yaml:1:23: "a" is skipped in line 1 already', None),
+        ("health: {skip: [[a]]}\n", "dbopt.yaml:1:17: health.skip is one value", None),
+        ("health: {checks: [a]}\n", "dbopt.yaml:1:18: health.checks is a mapping", None),
+        ("health: {checks: {a: 5min}}\n", "dbopt.yaml:1:22: health.checks.a is a mapping", None),
+        ("health: {checks: {a: {warning: }}}\n", "dbopt.yaml:1:32: health.checks.a.warning is empty", None),
+        (
+            "health:\n  ignore:\n    - {check: a, subject: b}\n",
+            "dbopt.yaml:3:7: this entry of health.ignore has no r",
+            "Say",
+        ),
+        (
+            "health:\n  ignore:\n    - {check: a, subject: b, reason: }\n",
+            "dbopt.yaml:3:7: this entry of health.ign",
+            "Say",
+        ),
+        (
+            "health:\n  ignore:\n    - {check: a, reason: b, subjects: c}\n",
+            'dbopt.yaml:3:29: unknown key "subjects"',
+            "Did",
+        ),
+        (
+            "health:\n  ignore:\n    - {check: a, subject: b, reason: c, until: 31.1.2027}\n",
+            'dbopt.yaml:3:48: until is a date such as 2027-01-31, not "31.1.2027"',
+            None,
+        ),
+        (
+            "health:\n  ignore:\n    - {check: a, subject: b, reason: c}\n    - {check: a, subject: b, reason: d}\n",
+            "dbopt.yaml:4:15: the same check and subject are ignored in line 3 already",
+            None,
+        ),
+        ("targets:\n  a: {dsn: x, health: {skp: []}}\n", 'dbopt.yaml:2:24: unknown key "skp"', "Did you mean skip?"),
         ("slow_queries: {threshold: 1s}\n", "dbopt.yaml:1:1: slow_queries is not yet supported", "Take it out: "),
         ("optimize: {wait: 300}\n", "dbopt.yaml:1:18: optimize.wait: expected a duration", None),
         ("specs: [a, b]\n", "dbopt.yaml:1:8: specs is one value, not a list or mapping", None),
@@ -292,6 +329,48 @@ def test_a_file_that_is_not_utf8() -> None:
 def test_a_file_that_is_too_large() -> None:
     write("#" * (2 * 1024 * 1024))
     assert refusal().detail == "it is larger than 1MB"
+
+
+# health
+
+
+def test_health_of_two_files_and_of_targets() -> None:
+    env = {"XDG_CONFIG_HOME": str(Path.cwd() / "home"), "WHY": "an audit"}
+    write(
+        "health:\n  fail_on: critical\n  checks: {a: {warning: 1min, critical: 2min}}\n  skip: [x]\n",
+        "home/dbopt/config.yaml",
+    )
+    write(
+        """\
+health:
+  checks: {a: {critical: 3min}}
+  skip: [x, y]
+  ignore:
+    - {check: a, subject: "t_*", reason: "${WHY}", until: 2027-01-31}
+targets: {main: {dsn: host=db1, health: {fail_on: never}}}
+"""
+    )
+    found = settings(env).health
+    user = f"{Path.cwd()}/home/dbopt/config.yaml"
+    assert found.fail_on is not None
+    assert (found.fail_on.text, str(found.fail_on.place)) == ("critical", f"{user}:2")
+    assert [(item.name.text, item.value.text, str(item.value.place)) for item in found.checks] == [
+        ("warning", "1min", f"{user}:3"),
+        ("critical", "3min", "dbopt.yaml:2"),
+    ]
+    assert [word.text for word in found.skip] == ["x", "y"]
+    [entry] = found.ignore
+    assert (entry.reason.text, entry.until, entry.place.line) == ("an audit", date(2027, 1, 31), 5)
+    own = target(env).health
+    assert own.fail_on is not None
+    assert own.fail_on.text == "never"
+    assert own.checks == ()
+
+
+def test_health_says_nothing_unless_it_does() -> None:
+    write("health:\n  checks:\n  ignore:\n  skip: ~\n")
+    assert not settings().health
+    assert "health.fail_on" in [name for name, _, _ in config.rows(settings(), ())]
 
 
 # What is shown

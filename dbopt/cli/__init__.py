@@ -14,6 +14,7 @@ from dbopt import __version__
 from dbopt.cli.frame import Commands, shared_of, with_shared
 from dbopt.cli.messages import Messages
 from dbopt.errors import EXIT_DONE, EXIT_FAILED, Error, UsageError
+from dbopt.render.output import Format
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +55,7 @@ def root(context: typer.Context, version: bool, **values: Any) -> int:
 
 
 _VERSION = Annotated[bool, typer.Option("-V", "--version", help="Print the version.", is_eager=True)]
-app.callback()(with_shared(root, version=(_VERSION, False)))
+app.callback()(with_shared(root, tuple(Format), version=(_VERSION, False)))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

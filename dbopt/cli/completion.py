@@ -17,6 +17,20 @@ def targets(incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]
 
 
+def checks(incomplete: str) -> list[str]:
+    """The checks of health, none of them loaded."""
+    from dbopt.health.checks import check_ids
+
+    return [name for name in check_ids() if name.startswith(incomplete)]
+
+
+def groups(incomplete: str) -> list[str]:
+    """The groups of health's checks."""
+    from dbopt.health.check import Group
+
+    return [name for name in Group if name.startswith(incomplete)]
+
+
 def specs(incomplete: str) -> list[str]:
     """Spec files and folders below what is typed, and the specs of indexes/ by name."""
     base = Path(incomplete).parent if not incomplete.endswith("/") else Path(incomplete)

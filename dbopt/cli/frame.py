@@ -13,15 +13,16 @@ from __future__ import annotations
 import difflib
 import inspect
 import typing
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from dbopt.cli.options import CONNECTION, Shared
+from dbopt.cli.options import CONNECTION, Shared, format_option
 from dbopt.errors import UsageError
+from dbopt.render.output import EVERYWHERE, Format
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -114,11 +115,17 @@ def sections(command: Any, ctx: Any) -> dict[str, list[tuple[str, str]]]:
 
 
 def command(
-    name: str, *, examples: tuple[str, ...], exits: Mapping[int, str], database: bool = True
+    name: str,
+    *,
+    examples: tuple[str, ...],
+    exits: Mapping[int, str],
+    database: bool = True,
+    formats: tuple[Format, ...] = EVERYWHERE,
 ) -> Callable[[Callable[..., int]], Any]:
     """The command object of a function whose first parameter is the Session and whose result is the exit code.
 
-    `database` False: it connects to none, and to say which one is an error rather than of no effect.
+    `database` False: it connects to none, and to say which one is an error rather than of no effect. `formats`: those
+    that it can write.
     """
 
     def decorate(function: Callable[..., int]) -> Any:
@@ -128,6 +135,8 @@ def command(
             messages: Messages
             messages, before = context.obj
             shared = shared_of(values).over(before)
+            if shared.format not in (None, *formats):  # it stood before the command's name
+                raise UsageError(f"{name} has no format {shared.format}", hint=f"Formats: {', '.join(formats)}.")
             # The two options of commands that are settings too.
             session = Session(name, shared, messages, specs=values.get("specs"), wait=values.get("wait"))
             if shared.names_database and not database:
@@ -141,12 +150,12 @@ def command(
         first, *own = inspect.signature(function).parameters.values()
         del function.__annotations__[first.name]  # Session is for type checkers: its module need not be loaded
         types = typing.get_type_hints(function, include_extras=True)
-        with_shared(run, **{parameter.name: (types[parameter.name], parameter.default) for parameter in own})
+        with_shared(run, formats, **{parameter.name: (types[parameter.name], parameter.default) for parameter in own})
         holder = typer.Typer(add_completion=False, rich_markup_mode=None)
         paragraph = inspect.getdoc(function) or ""
         holder.command(name, cls=Command, help=f"{COMMANDS[name]}\n\n{paragraph}")(run)
         made = typer.main.get_command(holder)
-        made.examples, made.exits = examples, {**exits, **COMMON_EXITS}  # type: ignore[attr-defined]
+        made.examples, made.exits = examples, {**COMMON_EXITS, **exits}  # type: ignore[attr-defined]
         if not database:
             hide(made, CONNECTION)
         return made
@@ -161,10 +170,12 @@ def hide(command: Any, section: str) -> None:
             parameter.hidden = True
 
 
-def with_shared(function: Callable[..., int], **own: tuple[Any, Any]) -> Callable[..., int]:
+def with_shared(
+    function: Callable[..., int], formats: tuple[Format, ...], **own: tuple[Any, Any]
+) -> Callable[..., int]:
     """Gives a function of (context, **values) the signature that typer reads: its own parameters as name=(type,
     default), then the fields of Shared."""
-    hints = typing.get_type_hints(Shared, include_extras=True)
+    hints = {**typing.get_type_hints(Shared, include_extras=True), "format": format_option(formats)}
     shared = {field.name: (hints[field.name], field.default) for field in fields(Shared)}
     parameters = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
@@ -180,4 +191,5 @@ def with_shared(function: Callable[..., int], **own: tuple[Any, Any]) -> Callabl
 
 def shared_of(values: dict[str, Any]) -> Shared:
     """Takes the shared options out of a call's values."""
-    return Shared(**{field.name: values.pop(field.name) for field in fields(Shared)})
+    shared = Shared(**{field.name: values.pop(field.name) for field in fields(Shared)})
+    return shared if shared.format is None else replace(shared, format=Format(shared.format))

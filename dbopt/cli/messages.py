@@ -86,6 +86,10 @@ class Messages:
         from dbopt.render.error import write_error
 
         write_error(self.output, error)
+        if self.output.format is Format.NAGIOS:  # its readers have stdout alone
+            from dbopt.render.nagios import failure
+
+            self.output.out.write(self.stream.mask(failure(error)))
 
     def traceback(self, exc: BaseException) -> None:
         """Only at -vv; for everybody else the error says enough."""
@@ -100,9 +104,13 @@ class Messages:
         handler = _ToMessages(self)
         logger.addHandler(handler)
         logger.propagate = False
+        # What psycopg meets while it tidies up after an error of the server, that error says better, as our own words.
+        silent, driver = logging.NullHandler(), logging.getLogger("psycopg")
+        driver.addHandler(silent)
         try:
             yield
         finally:
+            driver.removeHandler(silent)
             logger.removeHandler(handler)
             logger.propagate = before[0]
             sql.setLevel(before[1])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -85,15 +85,7 @@ class Shared:
             rich_help_panel=SETTINGS,
         ),
     ] = False
-    format: Annotated[
-        Format | None,
-        typer.Option(
-            "--format",
-            metavar="table|lines|json|csv",
-            help="Form of stdout: table on a terminal, lines in a pipe.",
-            rich_help_panel=SETTINGS,
-        ),
-    ] = None
+    format: Format | None = None  # its option is `format_option`: not every command has every format
     no_color: Annotated[
         bool,
         typer.Option("--no-color", help="No colour; NO_COLOR and TERM=dumb do the same.", rich_help_panel=SETTINGS),
@@ -125,6 +117,17 @@ class Shared:
         }
         given["verbose"] = before.verbose + self.verbose
         return dataclasses.replace(before, **given)
+
+
+def format_option(formats: tuple[Format, ...]) -> Any:
+    """The type of --format for a command that has these."""
+    option = typer.Option(
+        "--format",
+        metavar="|".join(formats),
+        help="Form of stdout: table on a terminal, lines in a pipe.",
+        rich_help_panel=SETTINGS,
+    )
+    return Annotated[Literal[tuple(map(str, formats))] | None, option]
 
 
 SpecArgument = Annotated[

@@ -75,6 +75,15 @@ class Session:
         """The databases to work on."""
         return self._known(self._configuration.targets())
 
+    @cached_property
+    def targets_with_replicas(self) -> tuple[Target, ...]:
+        """The databases to look at: --all-targets are the replicas too."""
+        return self._known(self._configuration.targets(replicas=True))
+
+    def replicas(self, target: Target) -> tuple[Target, ...]:
+        """Those that the configuration has of a target."""
+        return self._known(self._configuration.replicas(target.name))
+
     def _known(self, targets: tuple[Target, ...]) -> tuple[Target, ...]:
         """The same, their secrets never to be shown and their remarks said."""
         self.messages.stream.add_secrets(self.settings.secrets(targets))
@@ -130,8 +139,18 @@ class Session:
         from dbopt.render.config import write_config
 
         targets = self._known(self._configuration.targets(any_number=True))
+        self._check_health(targets)
         write_config(self.output, config.rows(self.settings, targets))
         return EXIT_DONE
+
+    def _check_health(self, targets: tuple[Target, ...]) -> None:
+        """What `health:` says is held against the checks by health itself, and here; no other command loads them."""
+        for target in targets:
+            section = config.laid_over([self.settings.health, target.health])
+            if section:
+                from dbopt.health.overrides import resolve
+
+                resolve(section)
 
 
 def _without_password(dbname: str) -> str:

@@ -6,7 +6,19 @@
 """
 
 from dbopt.config.environment import Flags
+from dbopt.config.health import HealthSection, laid_over
 from dbopt.config.resolve import Configuration, read, target_names
 from dbopt.config.values import Setting, Settings, Target, rows
 
-__all__ = ["Configuration", "Flags", "Setting", "Settings", "Target", "read", "rows", "target_names"]
+__all__ = [
+    "Configuration",
+    "Flags",
+    "HealthSection",
+    "Setting",
+    "Settings",
+    "Target",
+    "laid_over",
+    "read",
+    "rows",
+    "target_names",
+]

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from dbopt import units
+from dbopt.config import health_file
+from dbopt.config.place import Place, Word
 from dbopt.errors import ConfigError
 from dbopt.postgres.dsn import is_uri, translate
 from dbopt.spec import yaml_tree
@@ -23,9 +25,10 @@ from dbopt.spec.words import did_you_mean, quoted
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dbopt.config.health import HealthSection
     from dbopt.postgres.dsn import Dsn
 
-_NOT_YET = frozenset(("optimize.jobs", "optimize.max_lag", "slow_queries", "health"))
+_NOT_YET = frozenset(("optimize.jobs", "optimize.max_lag", "slow_queries"))
 _PASSWORDS = "Put it into ~/.pgpass, a service file or PGPASSWORD, or write ${NAME} inside dsn to take it from there."
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 SIZE_MAX_BYTES = 1024 * 1024  # of a page of settings
@@ -38,6 +41,7 @@ class _Model(BaseModel):
 class _Target(_Model):
     dsn: str
     replicas_of: str | None = None
+    health: Any = None  # read by health_file, from the tree
 
 
 class _Optimize(_Model):
@@ -49,6 +53,7 @@ class _File(_Model):
     store: str | None = None
     targets: dict[str, _Target] = {}
     optimize: _Optimize = _Optimize()
+    health: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,8 @@ class File:
     path: Path
     content: _File
     dsns: Mapping[str, Dsn]  # of the targets
+    health: HealthSection
+    health_of: Mapping[str, HealthSection]  # of targets
     root: yaml_tree.Mapping
     shown: str
 
@@ -83,7 +90,7 @@ def read(path: Path, env: Mapping[str, str], shown: str | None = None) -> File:
     except UnicodeDecodeError:
         raise ConfigError(f"could not read {shown}", detail="it is not UTF-8") from None
     tree = yaml_tree.parse(text)
-    reader = _Reader(shown, yaml_tree.split_lines(text), env)
+    reader = Reader(shown, yaml_tree.split_lines(text), env)
     for problem in tree.problems:
         reader.refuse(problem.message, problem, problem.hint)
     root = tree.root if tree.root is not None else yaml_tree.Mapping(1, 1)
@@ -96,7 +103,7 @@ def read(path: Path, env: Mapping[str, str], shown: str | None = None) -> File:
         content = _File.model_validate(reader.plain(root, ()))
     except ValidationError as exc:
         reader.refuse_invalid(exc, root)
-    dsns = {}
+    dsns, health_of = {}, {}
     for name, target in content.targets.items():
         other = target.replicas_of
         if other is not None and (other not in content.targets or other == name):
@@ -106,7 +113,10 @@ def read(path: Path, env: Mapping[str, str], shown: str | None = None) -> File:
                 did_you_mean(other, set(content.targets) - {name}),
             )
         dsns[name] = reader.dsn(_find(root, ("targets", name, "dsn")), f"targets.{name}.dsn")
-    return File(path, content, dsns, root, shown)
+        section = _within(root, ("targets", name, "health"))
+        health_of[name] = health_file.read(reader, section, f"targets.{name}.health")
+    health = health_file.read(reader, _within(root, ("health",)), "health")
+    return File(path, content, dsns, health, health_of, root, shown)
 
 
 def _find(root: yaml_tree.Node, path: tuple[str, ...]) -> Any:
@@ -119,17 +129,32 @@ def _find(root: yaml_tree.Node, path: tuple[str, ...]) -> Any:
     return node
 
 
+def _within(root: yaml_tree.Node, path: tuple[str, ...]) -> yaml_tree.Node:
+    """The same, and nothing where that is not there."""
+    node = root
+    for key in path:
+        if not isinstance(node, yaml_tree.Mapping) or key not in node.entries:
+            return yaml_tree.Mapping(root.line, root.column)
+        node = node.entries[key][1]
+    return node
+
+
 @dataclass(frozen=True, slots=True)
-class _Reader:
+class Reader:
     shown: str
     lines: list[str]
     env: Mapping[str, str]
 
     def refuse(self, message: str, at: Any, hint: str | None = None) -> NoReturn:
         """`at` is anything that has a line and a column."""
+        raise self.place(at).error(message, hint)
+
+    def place(self, at: Any) -> Place:
         line = self.lines[at.line - 1].rstrip() if at.line <= len(self.lines) else ""
-        mark = " " * (at.column - 1) + "^"
-        raise ConfigError(f"{self.shown}:{at.line}:{at.column}: {message}", detail=f"{line}\n{mark}", hint=hint)
+        return Place(self.shown, at.line, at.column, line)
+
+    def word(self, node: yaml_tree.Scalar) -> Word:
+        return Word(self._filled(node, lambda value: value), self.place(node))
 
     def plain(self, node: yaml_tree.Node, path: tuple[str, ...]) -> Any:
         """A node as what pydantic reads; variables of the environment put in, except in a dsn, which is read first."""

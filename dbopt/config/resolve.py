@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dbopt import units
 from dbopt.config.environment import Flags, Guide, misspelled, of_libpq, read_guide
+from dbopt.config.health import NOTHING_SAID, HealthSection, laid_over
 from dbopt.config.values import Setting, Settings, Target
 from dbopt.errors import ConfigError, UsageError
 from dbopt.postgres import dsn as dsns
@@ -50,18 +51,21 @@ class Configuration:
             specs=_specs(self.flags, self.env, self.files, self.cwd),
             store=_store(self.env, self.files),
             wait_seconds=_wait(self.flags, self.env, self.files),
+            health=laid_over(file.health for file in reversed(self.files)),
             environment=self.libpq,
             unused=self.guide.unused(),
             warnings=misspelled(self.env),
         )
 
-    def targets(self, *, any_number: bool = False) -> tuple[Target, ...]:
-        """The databases that are meant, one unless several were named. `any_number`: where it is open, all of them."""
+    def targets(self, *, any_number: bool = False, replicas: bool = False) -> tuple[Target, ...]:
+        """The databases that are meant, one unless several were named. `any_number`: where it is open, all of them.
+        `replicas`: all targets are these too.
+        """
         flags, known = self.flags, self._known()
         if flags.targets or flags.all_targets:
             if flags.name_parts:
                 raise UsageError("a target already says where it leads", hint="Use either -t or -h, -p, -U and -d.")
-            return tuple(self._of_file(name, known[name]) for name in _chosen(flags, known))
+            return tuple(self._of_file(name, known[name]) for name in _chosen(flags, known, replicas=replicas))
         direct = _direct(flags, self.env)
         if direct is not None:
             return (_made(None, *direct, guide=self.guide, libpq=self.libpq),)
@@ -74,6 +78,14 @@ class Configuration:
             return tuple(self._of_file(name, file) for name, file in known.items())
         return (_made(None, dsns.Dsn({}), "default", {}, guide=self.guide, libpq=self.libpq),)
 
+    def replicas(self, name: str | None) -> tuple[Target, ...]:
+        """The targets that are replicas of the one so named."""
+        return tuple(
+            self._of_file(other, file)
+            for other, file in self._known().items()
+            if name is not None and file.content.targets[other].replicas_of == name
+        )
+
     def _known(self) -> dict[str, File]:
         """The targets by name, in the order of the files, each with the file whose word counts."""
         known: dict[str, File] = {}
@@ -85,7 +97,16 @@ class Configuration:
     def _of_file(self, name: str, file: File) -> Target:
         origin = file.place("targets", name, "dsn")
         replicas_of = file.content.targets[name].replicas_of
-        return _made(name, file.dsns[name], origin, {}, guide=self.guide, libpq=self.libpq, replicas_of=replicas_of)
+        return _made(
+            name,
+            file.dsns[name],
+            origin,
+            {},
+            guide=self.guide,
+            libpq=self.libpq,
+            replicas_of=replicas_of,
+            health=file.health_of[name],
+        )
 
 
 def read(flags: Flags, env: Mapping[str, str], cwd: Path) -> Configuration:
@@ -155,12 +176,12 @@ def _wait(flags: Flags, env: Mapping[str, str], files: Sequence[File]) -> Settin
     return Setting(DEFAULT_WAIT_SECONDS, "default")
 
 
-def _chosen(flags: Flags, known: Mapping[str, File]) -> list[str]:
+def _chosen(flags: Flags, known: Mapping[str, File], *, replicas: bool) -> list[str]:
     if not known:
         raise UsageError("the configuration has no targets", hint="Add some under targets: in dbopt.yaml.")
     if flags.all_targets:
-        # What a replica has, it has from its primary.
-        return [name for name, file in known.items() if file.content.targets[name].replicas_of is None]
+        # What indexes a replica has, it has from its primary.
+        return [name for name, file in known.items() if replicas or file.content.targets[name].replicas_of is None]
     for name in flags.targets:
         if name not in known:
             raise UsageError(
@@ -215,6 +236,7 @@ def _made(
     guide: Guide,
     libpq: Mapping[str, Setting[str]],
     replicas_of: str | None = None,
+    health: HealthSection = NOTHING_SAID,
 ) -> Target:
     """The guide's variables fill what the connection string leaves open."""
     parameters: Parameters = {key: Setting(value, origin) for key, value in dsn.parameters.items()} | beside
@@ -235,6 +257,7 @@ def _made(
         parameters=parameters,
         statement_timeout_ms=statement_timeout or Setting(DEFAULT_STATEMENT_TIMEOUT_MS, "default"),
         replicas_of=replicas_of,
+        health=health,
         notes=dsn.notes,
         warnings=dsn.warnings,
     )

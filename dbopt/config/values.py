@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from dbopt.config import health as sections
+from dbopt.config.health import NOTHING_SAID, HealthSection
 from dbopt.postgres.dsn import conninfo
 
 T = TypeVar("T")
@@ -30,6 +32,7 @@ class Target:
     parameters: Mapping[str, Setting[str]]
     statement_timeout_ms: Setting[int]
     replicas_of: str | None = None
+    health: HealthSection = NOTHING_SAID  # its own, to be laid over the general one
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -46,6 +49,7 @@ class Settings:
     specs: Setting[tuple[Path, ...]]
     store: Setting[str | None]
     wait_seconds: Setting[float]
+    health: HealthSection = NOTHING_SAID
     environment: Mapping[str, Setting[str]] = field(default_factory=dict)  # libpq's own, by parameter
     unused: Mapping[str, tuple[Setting[object], str]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -69,6 +73,9 @@ def rows(settings: Settings, targets: Sequence[Target]) -> Iterator[tuple[str, o
     store = settings.store.value
     yield "store", _without_password(store) if store else "default file", settings.store.origin
     yield "optimize.wait", f"{settings.wait_seconds.value:g}s", settings.wait_seconds.origin
+    if settings.health.fail_on is None:
+        yield "health.fail_on", "warning", "default"
+    yield from sections.rows(settings.health)
     for target in targets:
         prefix = f"targets.{target.name}." if target.name else ""
         parameters = {**settings.environment, **target.parameters}
@@ -81,6 +88,7 @@ def rows(settings: Settings, targets: Sequence[Target]) -> Iterator[tuple[str, o
         yield prefix + "statement_timeout", f"{timeout.value}ms", timeout.origin
         if target.replicas_of:
             yield prefix + "replicas_of", target.replicas_of, "configuration"
+        yield from sections.rows(target.health, prefix)
     for name, (unused, why) in settings.unused.items():
         yield name, unused.value, f"{unused.origin}; not used by dbopt's commands: {why}"
 

@@ -180,6 +180,7 @@ class Check(Generic[Row]):
     limits: tuple[Limit, ...] = ()
     needs: tuple[Need, ...] = ()
     counters: Callable[[Sequence[Any]], Iterable[Counters]] | None = None  # kept for the next run, for `scene.deltas`
+    slow: bool = False  # its counters are compared with those of a day ago, not of the last run
     trees: Callable[[Sequence[Row]], tuple[Tree, ...]] | None = None  # who waits for whom
     gauge: bool = False  # few subjects, measured even when all is well: for graphs
     advice: bool = False  # what it finds is advice: shown on request, never a problem
@@ -206,6 +207,7 @@ class Finding:
     detail: str
     remedy: str | None = None
     fragment: Mapping[str, object] | None = None
+    reason: str | None = None  # why it does not count: what the ignore entry says, or how many runs have seen it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,7 +223,11 @@ class Result:
     measured: tuple[Finding, ...] = ()  # without problem, of checks with `gauge`
     advice: tuple[Finding, ...] = ()
     trees: tuple[Tree, ...] = ()
-    ignored: tuple[Finding, ...] = ()  # would be findings, had nobody asked to leave them out
+    # Would be findings, and do not count: somebody asked to leave them out, the baseline has them, or not for --for N.
+    ignored: tuple[Finding, ...] = ()
+    known: tuple[Finding, ...] = ()
+    pending: tuple[Finding, ...] = ()
+    thresholds: Thresholds | None = None  # by which it was judged; None: it was not
 
     @property
     def id(self) -> str:

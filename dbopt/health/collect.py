@@ -32,12 +32,15 @@ if TYPE_CHECKING:
 
 STATEMENT_TIMEOUT_MS = 10_000  # catalogs of 100,000 indexes take some seconds; whoever needs more is overloaded
 LOCK_TIMEOUT_MS = 300  # nothing here waits for a lock; should it, it stands in the queue that it is to report
-CONNECT_TIMEOUT_SECONDS = 2  # the least that libpq knows, and a server that is well answers in milliseconds
+CONNECT_TIMEOUT_SECONDS = 2  # the least that libpq knows; of one host
+CONNECT_DEADLINE_SECONDS = (
+    1.5  # of all of it: a server that is well answers in milliseconds, and cron wants its verdict
+)
 _IDLE_TIMEOUT_MS = 10_000  # between two statements of ours: our process has died or its machine is gone
 _CLIENT_CHECK_MS = 500  # how soon the server notices that we were killed while it works for us
 
 # For this transaction alone, so that it holds behind a pooler and stays with nobody.
-_MANNERS = {
+MANNERS = {
     "statement_timeout": str(STATEMENT_TIMEOUT_MS),
     "lock_timeout": str(LOCK_TIMEOUT_MS),
     "idle_in_transaction_session_timeout": str(_IDLE_TIMEOUT_MS),
@@ -51,8 +54,8 @@ _MANNERS = {
     "extra_float_digits": "1",
     "quote_all_identifiers": "off",
 }
-_BEGIN: LiteralString = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-_SETTINGS: LiteralString = (
+BEGIN: LiteralString = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+SETTINGS: LiteralString = (
     "/* dbopt: manners of this transaction */ SELECT pg_catalog.set_config(s.name, s.value, true)"
     " FROM ROWS FROM (pg_catalog.unnest(%(names)s::text[]), pg_catalog.unnest(%(values)s::text[])) AS s(name, value)"
     " WHERE pg_catalog.current_setting(s.name, true) IS NOT NULL"
@@ -73,7 +76,7 @@ def collect(
 class _Collector:
     def __init__(self, conn: Connection, statement_timeout_ms: int) -> None:
         self.conn = conn
-        self.manners = {**_MANNERS, "statement_timeout": str(statement_timeout_ms)}
+        self.manners = {**MANNERS, "statement_timeout": str(statement_timeout_ms)}
         self.version = divmod(conn.info.server_version, 10000)
         self.statements = self.round_trips = 0
         self.rows: dict[Query[Any], Sequence[Any]] = {}
@@ -82,8 +85,16 @@ class _Collector:
 
     def collect(self, checks: Sequence[Check[Any]]) -> Facts:
         server, surroundings = self._begin()
+        self.rows = {FACTS: (server,), SURROUNDINGS: (surroundings,)}  # nobody needs to ask again
         bare = Facts(server, surroundings, {})
-        pending = list(_queries(check for check in checks if unmet(check, scene_of(check, bare)) is None))
+        pending = []
+        for query in _queries(check for check in checks if unmet(check, scene_of(check, bare)) is None):
+            if query in self.rows:
+                continue
+            if surroundings.can_answer(query):
+                pending.append(query)
+            else:  # of a check that only knows more with it: whoever cannot do without says so in its needs
+                self.gaps[query] = Gap(f"the extension {query.extension} cannot be used here")
         while True:
             pending = self._ask(pending, surroundings)
             if not pending:
@@ -94,10 +105,10 @@ class _Collector:
     def _begin(self) -> tuple[Server, Surroundings]:
         """A transaction that is the only one of its kind on this database, and what it sees."""
         conn = self.conn
-        with conn.pipeline() as pipeline:
+        with conn.pipeline():  # its end is the one Sync, and the one time that we wait
             for text, parameters in (
-                (_BEGIN, None),
-                (_SETTINGS, {"names": list(self.manners), "values": list(self.manners.values())}),
+                (BEGIN, None),
+                (SETTINGS, {"names": list(self.manners), "values": list(self.manners.values())}),
             ):
                 conn.execute(text, parameters)
             lock = conn.cursor(row_factory=tuple_row)
@@ -106,7 +117,6 @@ class _Collector:
             facts.execute(FACTS.text(self.version))
             around = conn.cursor(row_factory=args_row(Surroundings))
             around.execute(SURROUNDINGS.text(self.version))
-            pipeline.sync()
         self.statements += 5
         self.round_trips += 1
         server = facts.fetchall()[0]
@@ -125,17 +135,19 @@ class _Collector:
         cursors: list[psycopg.Cursor[Any]] = []
         failure: psycopg.Error | None = None
         try:
-            with self.conn.pipeline() as pipeline:
-                for query in queries:
-                    cursor = self.conn.cursor(row_factory=args_row(query.row))
-                    cursors.append(cursor)
-                    cursor.execute(self._text(query, surroundings))
-                self.conn.execute("COMMIT")
-                pipeline.sync()
+            with self.conn.pipeline():
+                try:
+                    for query in queries:
+                        cursor = self.conn.cursor(row_factory=args_row(query.row))
+                        cursors.append(cursor)
+                        cursor.execute(self._text(query, surroundings))
+                    self.conn.execute("COMMIT")
+                except psycopg.Error as exc:  # may come while later ones are sent; the pipeline's end says less then
+                    failure = exc
         except psycopg.Error as exc:
-            if self.conn.closed:
-                raise
-            failure = exc
+            failure = failure or exc
+        if failure is not None and self.conn.closed:
+            raise failure
         self.statements += len(queries) + 1
         self.round_trips += 1
         answered = 0

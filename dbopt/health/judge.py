@@ -28,7 +28,8 @@ def judge(
     show_literals: bool = False,
 ) -> Result:
     """One check's Result. `thresholds` and `limits` stand in for the check's own."""
-    scene = scene_of(check, facts, limits=limits, before=before, show_literals=show_literals)
+    limit = thresholds or check.thresholds
+    scene = scene_of(check, facts, limits=limits, thresholds=limit, before=before, show_literals=show_literals)
     missing = unmet(check, scene)
     if missing is not None:
         return missing
@@ -43,18 +44,20 @@ def judge(
         if gap is not None:
             gaps.append((check.subject(row), gap))
         else:
-            findings.append(_finding(check, row, thresholds or check.thresholds))
+            findings.append(_finding(check, row, limit))
     problems = sorted(
         (finding for finding in findings if finding.status.is_problem),
         key=lambda finding: (-finding.status.rank, _gravity(check, finding), finding.subject),
     )
     measured = tuple(finding for finding in findings if not finding.status.is_problem) if check.gauge else ()
     if check.advice:
-        return Result(check=check, status=Status.OK, advice=tuple(problems), measured=measured)
+        return Result(check=check, status=Status.OK, advice=tuple(problems), measured=measured, thresholds=limit)
     trees = check.trees(rows) if check.trees else ()
     status = max((finding.status for finding in problems), key=lambda status: status.rank, default=Status.OK)
     if not gaps:
-        return Result(check=check, status=status, findings=tuple(problems), measured=measured, trees=trees)
+        return Result(
+            check=check, status=status, findings=tuple(problems), measured=measured, trees=trees, thresholds=limit
+        )
     reason, hint = _summed_up(gaps)
     return Result(
         check=check,
@@ -65,6 +68,7 @@ def judge(
         findings=tuple(problems),
         measured=measured,
         trees=trees,
+        thresholds=limit,
     )
 
 
@@ -73,13 +77,14 @@ def scene_of(
     facts: Facts,
     *,
     limits: Mapping[str, float] | None = None,
+    thresholds: Thresholds | None = None,
     before: Sample | None = None,
     show_literals: bool = False,
 ) -> Scene:
     own = {limit.name: limit.value for limit in check.limits}
     if before is not None and before.system_identifier != facts.server.system_identifier:
         before = None  # failed over or restored: another server's counters
-    return Scene(facts, check.id, {**own, **(limits or {})}, before, show_literals)
+    return Scene(facts, check.id, {**own, **(limits or {})}, before, show_literals, thresholds or check.thresholds)
 
 
 def unmet(check: Check[Any], scene: Scene) -> Result | None:

@@ -8,12 +8,23 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dbopt.health.collect import CONNECT_TIMEOUT_SECONDS, LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS, collect
+import psycopg
+
+from dbopt.errors import ConnectionFailed
+from dbopt.health.checks import cannot_connect
+from dbopt.health.collect import (
+    CONNECT_DEADLINE_SECONDS,
+    CONNECT_TIMEOUT_SECONDS,
+    LOCK_TIMEOUT_MS,
+    STATEMENT_TIMEOUT_MS,
+    collect,
+)
 from dbopt.health.judge import judge
 from dbopt.health.verdict import About, Verdict
+from dbopt.postgres.connect import lost
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from dbopt.health.check import Check, Thresholds
     from dbopt.health.deltas import Sample
@@ -25,7 +36,13 @@ class Connect(Protocol):
     """Opens a session for `health`; the CLI knows where to."""
 
     def __call__(
-        self, *, read_only: bool, statement_timeout_ms: int, lock_timeout_ms: int, connect_timeout_seconds: int
+        self,
+        *,
+        read_only: bool,
+        statement_timeout_ms: int,
+        lock_timeout_ms: int,
+        connect_timeout_seconds: int,
+        deadline_seconds: float,
     ) -> Connection: ...
 
 
@@ -37,29 +54,33 @@ class Wishes:
     thresholds: Mapping[str, Thresholds] = field(default_factory=dict)
     limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     before: Sample | None = None
+    recall: Callable[[Facts], Mapping[str, Sample]] | None = None  # by check; instead of `before`
     show_literals: bool = False
+    exact: bool = False  # read relations where an estimate would do
     statement_timeout_ms: int = STATEMENT_TIMEOUT_MS
 
 
-def look(connect: Connect, *, name: str | None, place: str, wishes: Wishes) -> tuple[Verdict, Facts]:
-    """Raises AnotherRunner, ConnectionFailed."""
+def look(connect: Connect, *, name: str | None, place: str, wishes: Wishes) -> tuple[Verdict, Facts | None]:
+    """Without a connection, or where it is lost, the verdict says so, and there are no facts. Raises AnotherRunner."""
     started = time.monotonic()
-    with contextlib.closing(
-        connect(
-            read_only=True,
-            statement_timeout_ms=wishes.statement_timeout_ms,
-            lock_timeout_ms=LOCK_TIMEOUT_MS,
-            connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
+    try:
+        facts, notes = _facts(connect, place, wishes)
+    except ConnectionFailed as failure:
+        verdict = Verdict(
+            about=About(name=name, place=place),
+            collected_at=datetime.now(UTC),
+            seconds=time.monotonic() - started,
+            results=cannot_connect.results(failure, wishes.checks),
         )
-    ) as conn:
-        facts = collect(conn, wishes.checks, statement_timeout_ms=wishes.statement_timeout_ms)
+        return verdict, None
+    recalled = {} if wishes.recall is None else wishes.recall(facts)
     results = tuple(
         judge(
             check,
             facts,
             thresholds=wishes.thresholds.get(check.id),
             limits=wishes.limits.get(check.id),
-            before=wishes.before,
+            before=recalled.get(check.id, wishes.before),
             show_literals=wishes.show_literals,
         )
         for check in wishes.checks
@@ -78,7 +99,37 @@ def look(connect: Connect, *, name: str | None, place: str, wishes: Wishes) -> t
         collected_at=datetime.now(UTC),
         seconds=time.monotonic() - started,
         results=results,
+        notes=notes,
         statements=facts.statements,
         round_trips=facts.round_trips,
     )
     return verdict, facts
+
+
+def _facts(connect: Connect, place: str, wishes: Wishes) -> tuple[Facts, tuple[str, ...]]:
+    """With notes on what could not be measured. Raises ConnectionFailed, AnotherRunner."""
+    with contextlib.closing(_open(connect, wishes)) as conn:
+        try:
+            facts = collect(conn, wishes.checks, statement_timeout_ms=wishes.statement_timeout_ms)
+            if not wishes.exact:
+                return facts, ()
+            from dbopt.health.exact import measure  # rarely asked for
+
+            return measure(conn, facts, wishes.checks, wishes.limits)
+        except psycopg.Error as exc:
+            if not conn.closed:
+                raise
+            failure = exc
+    # The server knows better what has happened than a connection that is gone.
+    _open(connect, wishes).close()
+    raise lost(failure, place) from failure
+
+
+def _open(connect: Connect, wishes: Wishes) -> Connection:
+    return connect(
+        read_only=True,
+        statement_timeout_ms=wishes.statement_timeout_ms,
+        lock_timeout_ms=LOCK_TIMEOUT_MS,
+        connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
+        deadline_seconds=CONNECT_DEADLINE_SECONDS,
+    )

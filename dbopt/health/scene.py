@@ -11,7 +11,8 @@ from dbopt.health.deltas import Counters, Delta, Sample, delta
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from dbopt.health.check import Gap
+    from dbopt.health.bloat import Measured
+    from dbopt.health.check import Gap, Thresholds
     from dbopt.postgres.query import Query
     from dbopt.postgres.server import Server
     from dbopt.postgres.surroundings import Surroundings
@@ -29,6 +30,7 @@ class Facts:
     gaps: Mapping[Query[Any], Gap] = field(default_factory=dict)
     statements: int = 0  # sent to the server
     round_trips: int = 0
+    exact: Mapping[int, Measured] = field(default_factory=dict)  # relations that were read, by oid: --exact
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Scene:
     limits: Mapping[str, float]
     before: Sample | None = None
     show_literals: bool = False  # values inside of live statements are somebody's data
+    thresholds: Thresholds | None = None  # that its rows will be judged by, where there are many to choose from
 
     @property
     def server(self) -> Server:

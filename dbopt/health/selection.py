@@ -10,23 +10,36 @@ from dbopt.health.checks import all_checks, check_ids
 from dbopt.spec.words import did_you_mean, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from dbopt.health.check import Check
 
 
-def select(*, only: Sequence[str] = (), skip: Sequence[str] = (), groups: Sequence[str] = ()) -> tuple[Check[Any], ...]:
-    """By group, then by id. Raises UsageError for a name that does not exist, or where nothing is left."""
+def select(
+    *,
+    only: Sequence[str] = (),
+    skip: Sequence[str] = (),
+    groups: Sequence[str] = (),
+    unwanted: Collection[str] = (),
+) -> tuple[Check[Any], ...]:
+    """By group, then by id. `unwanted` are those that the configuration skips: who asks for one of them gets it.
+
+    Raises UsageError for a name that does not exist, or where nothing is left.
+    """
     ids = check_ids()
     _known((*only, *skip), ids, "check", "dbopt health --list shows them all.")
     _known(groups, list(Group), "group", f"Groups: {', '.join(Group)}.")
     chosen = tuple(
         check
         for check in all_checks()
-        if (not only or check.id in only) and check.id not in skip and (not groups or check.group in groups)
+        if (check.id in only if only else check.id not in unwanted)
+        and check.id not in skip
+        and (not groups or check.group in groups)
     )
     if not chosen:
-        raise UsageError("no check is left to run", hint="Leave out some of --only, --skip and --group.")
+        raise UsageError(
+            "no check is left to run", hint="Leave out some of --only, --skip and --group, and of `skip` in dbopt.yaml."
+        )
     return chosen
 
 

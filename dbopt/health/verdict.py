@@ -10,6 +10,7 @@ from dbopt.errors import EXIT_ATTENTION, EXIT_CRITICAL, EXIT_DONE, EXIT_FAILED
 from dbopt.health.check import Status
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from dbopt.health.check import Result
@@ -45,6 +46,7 @@ class Verdict:
     notes: tuple[str, ...] = ()  # for people: an ignore entry that matches nothing, ...
     statements: int = 0
     round_trips: int = 0
+    fail_on: FailOn = FailOn.WARNING  # what the configuration of this database says
 
     @property
     def status(self) -> Status:
@@ -56,7 +58,9 @@ class Verdict:
             return worst
         return Status.UNKNOWN if any(result.blind for result in self.results) else Status.OK
 
-    def exit_code(self, fail_on: FailOn = FailOn.WARNING) -> int:
+    def exit_code(self, fail_on: FailOn | None = None) -> int:
+        """`fail_on` instead of the verdict's own."""
+        fail_on = fail_on or self.fail_on
         if fail_on is FailOn.NEVER:
             return EXIT_DONE
         if self.status is Status.CRITICAL:
@@ -64,6 +68,17 @@ class Verdict:
         if self.status is Status.WARNING:
             return EXIT_ATTENTION if fail_on is FailOn.WARNING else EXIT_DONE
         return EXIT_FAILED if self.status is Status.UNKNOWN else EXIT_DONE
+
+
+def overall(verdicts: Sequence[Verdict]) -> Status:
+    """Of several databases: the worst."""
+    return max((verdict.status for verdict in verdicts), default=Status.OK, key=_rank)
+
+
+def exit_code(verdicts: Sequence[Verdict], fail_on: FailOn | None = None) -> int:
+    """Of several databases: a problem counts for more than what is not known."""
+    codes = {verdict.exit_code(fail_on) for verdict in verdicts}
+    return next((code for code in (EXIT_CRITICAL, EXIT_ATTENTION, EXIT_FAILED) if code in codes), EXIT_DONE)
 
 
 def _rank(status: Status) -> int:

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, TypeVar
 import psycopg
 from psycopg import sql
 
-from dbopt.optimize.sizes import btree, gin, other
-from dbopt.optimize.sizes.elements import of_column
-from dbopt.optimize.sizes.expression import examine
-from dbopt.optimize.sizes.predicate import about_columns
-from dbopt.optimize.sizes.stored import stored
 from dbopt.postgres import statistics
+from dbopt.sizes import btree, gin, other
+from dbopt.sizes.elements import of_column
+from dbopt.sizes.expression import examine
+from dbopt.sizes.predicate import about_columns
+from dbopt.sizes.stored import stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

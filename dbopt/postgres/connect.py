@@ -6,18 +6,23 @@ we are. Times are in milliseconds as PostgreSQL's settings count them; 0 means n
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import logging
 import os
+import threading
 import time
+from concurrent.futures import Future, InvalidStateError
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import conninfo as pq_conninfo
 
-from dbopt.errors import ConnectionFailed
+from dbopt.errors import ConnectionFailed, NoSession
+from dbopt.postgres import refused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 logger = logging.getLogger("dbopt.sql")
 
@@ -36,11 +41,14 @@ def connect(
     statement_timeout_ms: int = STATEMENT_TIMEOUT_MS,
     lock_timeout_ms: int = LOCK_TIMEOUT_MS,
     connect_timeout_seconds: int = CONNECT_TIMEOUT_SECONDS,
+    deadline_seconds: float | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> Connection:
     """A session in autocommit with its manners set, as `dbopt COMMAND`.
 
     `conninfo` is a libpq conninfo string or URI; what it leaves out comes from the PG* variables, as with psql.
+    connect_timeout counts for each host, in whole seconds, from 2 on, and names take what they take; by the deadline
+    all of it is over, however long a connect_timeout the user has set.
     Raises ConnectionFailed, its hint being what to type; passwords never appear in it.
     """
     # application_name of the environment or the DSN is somebody's default for programs; ours says what this is.
@@ -48,20 +56,12 @@ def connect(
         parameters = pq_conninfo.conninfo_to_dict(conninfo)
     except psycopg.ProgrammingError as exc:
         raise ConnectionFailed(
-            "could not read the connection string", detail=_masked(str(exc), conninfo), hint=_HINT_DSN
+            "could not read the connection string",
+            kind=NoSession.SETTINGS,
+            detail=_masked(str(exc), conninfo),
+            hint=_HINT_DSN,
         ) from None
     parameters["application_name"] = f"dbopt {command}"
-    parameters.setdefault("connect_timeout", connect_timeout_seconds)
-    try:
-        conn = psycopg.connect(
-            "",
-            autocommit=True,
-            prepare_threshold=None,
-            cursor_factory=LoggingCursor,
-            **parameters,  # type: ignore[arg-type]
-        )
-    except psycopg.Error as exc:
-        raise _connection_failed(exc, conninfo) from None
     manners = {
         "statement_timeout": str(statement_timeout_ms),
         "lock_timeout": str(lock_timeout_ms),
@@ -75,12 +75,92 @@ def connect(
         "extra_float_digits": "1",
         **(settings or {}),
     }
+    if deadline_seconds is None:
+        parameters.setdefault("connect_timeout", connect_timeout_seconds)
+        return _open(parameters, manners, conninfo)
+    parameters["connect_timeout"] = connect_timeout_seconds
+    hosts = _hosts(parameters)
+    failures: list[ConnectionFailed] = []
+    for host in hosts:
+        try:
+            return _by(deadline_seconds / len(hosts), functools.partial(_open, host, manners, conninfo), conninfo)
+        except ConnectionFailed as exc:
+            failures.append(exc)
+    last = failures[-1]
+    details = dict.fromkeys(failure.detail for failure in failures if failure.detail)
+    raise ConnectionFailed(last.message, kind=last.kind, detail="\n".join(details) or None, hint=last.hint)
+
+
+def _open(parameters: Mapping[str, Any], manners: Mapping[str, str], conninfo: str) -> Connection:
+    try:
+        conn = psycopg.connect(
+            "",
+            autocommit=True,
+            prepare_threshold=None,
+            cursor_factory=LoggingCursor,
+            **parameters,
+        )
+    except psycopg.Error as exc:
+        raise _connection_failed(exc, conninfo, parameters) from None
     try:
         apply_settings(conn, manners)
     except psycopg.Error as exc:
         conn.close()
-        raise _connection_failed(exc, conninfo) from None
+        raise _connection_failed(exc, conninfo, parameters) from None
     return conn
+
+
+def _hosts(parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One set of parameters a host, so that the first that is dead leaves time for the others. What is chosen among
+    all of them together stays together.
+    """
+    together = ("prefer-standby", "random")
+    given = {name: _parameter(parameters, name) for name in ("host", "hostaddr", "port")}
+    lists = {name: value.split(",") for name, value in given.items() if value}
+    count = max(map(len, lists.values()), default=1)
+    choices = (_parameter(parameters, "target_session_attrs"), _parameter(parameters, "load_balance_hosts"))
+    if count == 1 or any(choice in together for choice in choices):
+        return [dict(parameters)]
+    return [
+        {**parameters, **{name: values[i if len(values) > 1 else 0] for name, values in lists.items()}}
+        for i in range(count)
+    ]
+
+
+def _parameter(parameters: Mapping[str, Any], name: str) -> str:
+    """As libpq finds it: given, or of the environment."""
+    return str(parameters.get(name) or os.environ.get(f"PG{name.upper().replace('_', '')}") or "")
+
+
+def _by(seconds: float, attempt: Callable[[], Connection], conninfo: str) -> Connection:
+    """What `attempt` gives, if in time; a session that comes later is closed."""
+    future: Future[Connection] = Future()
+
+    def run() -> None:
+        try:
+            conn = attempt()
+        except BaseException as exc:  # noqa: BLE001 - it goes to the thread that waits
+            with contextlib.suppress(InvalidStateError):
+                future.set_exception(exc)
+            return
+        try:
+            future.set_result(conn)
+        except InvalidStateError:
+            conn.close()
+
+    threading.Thread(target=run, name="dbopt connect", daemon=True).start()
+    try:
+        return future.result(seconds)
+    except TimeoutError:
+        if not future.cancel():
+            return future.result()
+        kind, hint = refused.timed_out()
+        raise ConnectionFailed(
+            f"could not connect to {describe(conninfo)}",
+            kind=kind,
+            detail=f"no answer within {seconds:.1f} s",
+            hint=hint,
+        ) from None
 
 
 def apply_settings(conn: Connection, settings: Mapping[str, str]) -> None:
@@ -140,44 +220,24 @@ _HINT_DSN = (
     "Use -d with a name, key=value pairs or a URI: -d 'host=db1 dbname=app user=me', -d postgresql://me@db1/app."
 )
 
-_HINT_PORT = "A port is a number from 1 to 65535: check -p, PGPORT and the connection string."
 
-# Words of the server and of libpq that tell why there is no session, and what to type about it. A failure to connect
-# carries no SQLSTATE; a server that speaks another language gets the general hint.
-_REASONS = (
-    ("password authentication failed", "Check the user, then the password in ~/.pgpass or PGPASSWORD."),
-    ("no password supplied", "Put the password into ~/.pgpass, or set PGPASSWORD."),
-    ("no pg_hba.conf entry", "Ask for a line in pg_hba.conf that lets this user in from this host."),
-    ("too many clients", "All slots are taken: end an idle session, or raise max_connections."),
-    ("too many connections for", "The role or database has no slot left: end an idle session, or raise its limit."),
-    ("remaining connection slots", "All slots are taken: end an idle session, or raise max_connections."),
-    ('role "', "Name a role that exists with -U, PGUSER or in the connection string."),
-    ("does not exist", "List the databases with psql -l, then name one with -d."),
-    ("starting up", "The server is starting up; try again in a moment."),
-    ("shutting down", "The server is shutting down; try again once it is back."),
-    ("Connection refused", "Is the server running there? Check -h and -p, then the server's log."),
-    ("No such file or directory", "No server listens on this socket. Name the host with -h, or start the server."),
-    ("Servname not supported", _HINT_PORT),
-    ("invalid port number", _HINT_PORT),
-    ('option "port"', _HINT_PORT),
-    ("translate host name", "Check the host name given with -h, PGHOST or the DSN."),
-    ("resolve host", "Check the host name given with -h, PGHOST or the DSN."),
-    ("timeout expired", "The host does not answer: check -h and -p, the network and the firewall."),
-    ("does not support SSL", "The server has no TLS: use sslmode=prefer, or turn TLS on there."),
-    ("certificate verify failed", "Name the authority's certificate with sslrootcert, or PGSSLROOTCERT."),
-    ("definition of service", "Name a service of ~/.pg_service.conf, or of the file that PGSERVICEFILE names."),
-)
-
-
-def _connection_failed(exc: psycopg.Error, conninfo: str) -> ConnectionFailed:
+def _connection_failed(exc: psycopg.Error, conninfo: str, parameters: Mapping[str, Any]) -> ConnectionFailed:
     """Which of the known reasons it is; libpq's own words as the detail, without secrets."""
     words = _masked(str(exc), conninfo).removeprefix("connection is bad:").removeprefix("connection failed:")
-    hint = "Check the connection options: dbopt --show-config prints where each of them came from."
     lines = [line.strip() for line in words.splitlines() if line.strip()]
+    kind, hint = refused.reason(exc, words, pq_conninfo.make_conninfo("", **parameters))
     return ConnectionFailed(
-        f"could not connect to {describe(conninfo)}",
-        detail="\n".join(lines) or None,
-        hint=next((reason for key, reason in _REASONS if key in words), hint),
+        f"could not connect to {describe(conninfo)}", kind=kind, detail="\n".join(lines) or None, hint=hint
+    )
+
+
+def lost(exc: psycopg.Error, place: str) -> ConnectionFailed:
+    """A session that ended while it was at work, on a server that answers again."""
+    return ConnectionFailed(
+        f"the connection to {place} was lost",
+        kind=NoSession.LOST,
+        detail=str(exc).strip().partition("\n")[0] or None,
+        hint="See the server's log for what ended the session; then try again.",
     )
 
 

@@ -63,6 +63,11 @@ class Server:
         return self.version >= (18,)
 
     @property
+    def has_read_all_data(self) -> bool:
+        """The role pg_read_all_data."""
+        return self.version >= (14,)
+
+    @property
     def has_generic_plan(self) -> bool:
         """EXPLAIN (GENERIC_PLAN)."""
         return self.version >= (16,)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from dbopt.postgres.query import Query, Version
 
@@ -43,6 +44,17 @@ class Surroundings:
             raise LookupError(f"{name} was not created in this database")
         return schema, tuple(int(part) for part in version.split("."))
 
+    def can_answer(self, query: Query[Any]) -> bool:
+        """Whether the extension that a query reads is there, young enough and within reach."""
+        if query.extension is None:
+            return True
+        try:
+            _, version = self.extension(query.extension)
+        except LookupError:
+            return False
+        of_statements = query.extension == "pg_stat_statements"
+        return version >= min(query.since) and (not of_statements or (self.statements_loaded and self.reads_statements))
+
 
 SURROUNDINGS = Query(
     "surroundings",
@@ -64,7 +76,8 @@ SURROUNDINGS = Query(
                pg_catalog.current_setting('track_counts') = 'on' AS tracks_counts,
                d.datid::int8 AS database_oid,
                statements.schema AS statements_schema, statements.extversion AS statements_extversion,
-               pg_catalog.current_setting('pg_stat_statements.max', true) IS NOT NULL AS statements_loaded,
+               -- What a configuration file sets exists without the library too; hardly any file sets this one.
+               pg_catalog.current_setting('pg_stat_statements.save', true) IS NOT NULL AS statements_loaded,
                COALESCE(statements.usable, false) AS reads_statements,
                pgstattuple.schema AS pgstattuple_schema, pgstattuple.extversion AS pgstattuple_extversion
           FROM pg_catalog.pg_stat_database AS d

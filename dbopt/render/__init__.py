@@ -2,7 +2,8 @@
 
 Nothing is imported here: import from the modules, inside the command's function: rich costs start-up.
 
-    output.Format                       table | lines | json | csv, a StrEnum (so Typer takes it as an option's type)
+    output.Format                       table | lines | json | csv | prometheus | nagios; a command declares those that
+                                        it can write (dbopt.cli.frame), EVERYWHERE are those that each has
     output.Output                       where and how to write, decided once: `format`, `out`, `err` (Streams), `quiet`
     output.Output.detect(*, format: Format | None = None, color: bool = True, quiet: bool = False,
                          stdout: TextIO | None = None, stderr: TextIO | None = None,
@@ -28,6 +29,9 @@ Nothing is imported here: import from the modules, inside the command's function
     events.Reporter                     a context manager; `.handle(event: Event)` for each Event of `apply`; the Result
                                         event writes the result to stdout, everything before it goes to stderr
                                         (JSON: one event a line on stdout, each flushed)
+    health.write_verdicts(output, verdicts: Sequence[Verdict], *, advice: bool = False, all_checks: bool = False)
+    health_checks.write_list(output, checks), health_checks.write_explanation(output, check, *, sql: bool = False)
+    watch.watch(output, seconds, look)  `look() -> verdicts`, again and again until KeyboardInterrupt
     config.write_config(output, settings: Iterable[tuple[str, object, str]])   (name, value, origin); mask secrets first
 
     with events.reporter(output, rerun="dbopt optimize -d app") as report:

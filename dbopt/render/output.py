@@ -30,6 +30,11 @@ class Format(StrEnum):
     LINES = "lines"  # one record a line, tab-separated
     JSON = "json"
     CSV = "csv"
+    PROMETHEUS = "prometheus"  # these two only where a command measures something
+    NAGIOS = "nagios"
+
+
+EVERYWHERE = (Format.TABLE, Format.LINES, Format.JSON, Format.CSV)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,12 +28,16 @@ _SHORT = {"\n": r"\n", "\t": r"\t", "\r": r"\r", "\b": r"\b", "\f": r"\f"}
 
 def pasteable(statement: str) -> str:
     """The statement with a semicolon at its end. Line breaks remain only between tokens, where they mean nothing."""
-    text = statement.rstrip()
-    if not all(map(is_plain, text)):
-        text = _TOKEN.sub(_spell, text)
+    text = spelled(statement)
     if text.endswith(";"):
         return text
     return text + ("\n;" if "--" in text.rpartition("\n")[2] else ";")  # a comment must not swallow it
+
+
+def spelled(text: str) -> str:
+    """The same for statements or commands that say themselves where they end."""
+    text = text.rstrip()
+    return text if all(map(is_plain, text)) else _TOKEN.sub(_spell, text)
 
 
 def _spell(match: re.Match[str]) -> str:

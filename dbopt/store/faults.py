@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sqlite3
+import sys
 from typing import TYPE_CHECKING
-
-import sqlalchemy.exc
 
 from dbopt.errors import StoreUnusable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from dbopt.errors import Error
     from dbopt.store.location import Location
+
+logger = logging.getLogger("dbopt")
 
 # Words of SQLite, the operating system and PostgreSQL, and what to do about them. The first that fits wins.
 _REASONS = (
@@ -39,12 +42,25 @@ def faults(location: Location, action: str) -> Iterator[None]:
     """Turn whatever the store's database or file system says into StoreUnusable: `could not ACTION the store STORE`."""
     try:
         yield
-    except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, OSError) as exc:
+    except _classes() as exc:
         words = _words(exc)
         hint = next((hint for key, hint in _REASONS if key in words), _HINT)
         raise StoreUnusable(
             f"could not {action} the store {location}", detail=words, hint=hint.format(store=location)
         ) from exc
+
+
+def warn(error: Error, consequence: str) -> None:
+    """The one warning, in the form of an error: what happened, why, what to type."""
+    lines = [f"{error.message}; {consequence}"]
+    lines += [f"  {name}: {text}" for name, text in (("detail", error.detail), ("hint", error.hint)) if text]
+    logger.warning("%s", "\n".join(lines))
+
+
+def _classes() -> tuple[type[Exception], ...]:
+    """SQLAlchemy's are among them only where something has loaded it: that costs a third of a second."""
+    loaded = sys.modules.get("sqlalchemy.exc")
+    return (sqlite3.Error, OSError, *((loaded.SQLAlchemyError,) if loaded else ()))
 
 
 def _words(exc: Exception) -> str:

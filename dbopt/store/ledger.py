@@ -7,7 +7,6 @@ is locked for an hour holds the run up twice for some seconds, and a store that 
 
 from __future__ import annotations
 
-import logging
 import os
 import pwd
 import re
@@ -18,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 from dbopt import __version__
 from dbopt.errors import StoreUnusable
 from dbopt.optimize.events import Event, Result, RunStarted, StepFinished, StepStarted
+from dbopt.store.faults import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dbopt.errors import Error
     from dbopt.optimize.steps import Plan, Step
     from dbopt.store.repository import Store
 
-logger = logging.getLogger("dbopt")
+UNRECORDED = "the run goes on without being recorded"
 
 # PostgreSQL's detail of a duplicate or missing key: `Key (email)=(a@example.org) is duplicated.`, in any language.
 _KEY_VALUES = re.compile(r"\)=\(.*\)", re.DOTALL)
@@ -111,17 +110,10 @@ class Ledger:
             self.run_id = store.write(self.run_id, self._target, self._run, self._steps)
         except StoreUnusable as exc:
             if not self._warned:
-                warn(exc)
+                warn(exc, UNRECORDED)
             self._warned = True
         else:
             self._steps.clear()
-
-
-def warn(error: Error) -> None:
-    """The one warning, in the form of an error: what happened, why, what to type."""
-    lines = [f"{error.message}; the run goes on without being recorded"]
-    lines += [f"  {name}: {text}" for name, text in (("detail", error.detail), ("hint", error.hint)) if text]
-    logger.warning("%s", "\n".join(lines))
 
 
 def now() -> datetime:

@@ -6,15 +6,16 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import platformdirs
-import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError
 
 from dbopt.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import sqlalchemy as sa
 
 NONE = "none"
 # Our spelling of the scheme for each that people write: the driver is always the one that dbopt brings along.
@@ -29,10 +30,21 @@ _HINT_URL = "Use sqlite:////absolute/path/store.db, postgresql+psycopg://user@ho
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """`url` may carry a password; `str()` of a location is for people and never does."""
+    """A file, or a database of a server. SQLAlchemy is loaded only where a URL is really needed.
 
-    url: sa.URL
-    path: Path | None = None  # the file, where the store is SQLite
+    `server` may carry a password; `str()` of a location is for people and never does.
+    """
+
+    path: Path | None = None
+    server: sa.URL | None = None
+
+    @property
+    def url(self) -> sa.URL:
+        if self.server is not None:
+            return self.server
+        import sqlalchemy as sa
+
+        return sa.URL.create("sqlite", database=str(self.path))
 
     def __str__(self) -> str:
         if self.path is not None:
@@ -64,25 +76,24 @@ def locate(url: str | None) -> Location | None:
     Raises ConfigError, which never repeats the URL: it may hold a password.
     """
     if url is None:
-        return _file(default_path())
+        return Location(default_path())
     if url == NONE:
         return None
     scheme, _, rest = url.partition("://")
     if scheme not in _SCHEMES:
         raise _bad_url("its scheme is none of " + ", ".join(_SCHEMES))
+    if scheme == "sqlite":
+        host, _, database = rest.partition("/")
+        if host or database in ("", ":memory:") or "?" in database:
+            raise _bad_url("after sqlite:/// stands the path of a file and nothing else")
+        return Location(Path(unquote(database)).expanduser().absolute())
+    import sqlalchemy as sa
+    from sqlalchemy.exc import ArgumentError
+
     try:
-        parsed = sa.make_url(f"{_SCHEMES[scheme]}://{rest}")
+        return Location(server=sa.make_url(f"{_SCHEMES[scheme]}://{rest}"))
     except (ArgumentError, ValueError):
         raise _bad_url("it is not of the form scheme://user@host:port/dbname") from None
-    if scheme != "sqlite":
-        return Location(parsed)
-    if not parsed.database or parsed.database == ":memory:" or parsed.query or parsed.host:
-        raise _bad_url("after sqlite:/// stands the path of a file and nothing else")
-    return _file(Path(parsed.database).expanduser().absolute())
-
-
-def _file(path: Path) -> Location:
-    return Location(sa.URL.create("sqlite", database=str(path)), path)
 
 
 def _bad_url(detail: str) -> ConfigError:

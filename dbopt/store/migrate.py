@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from dbopt.errors import StoreUnusable
 from dbopt.resources import migrations
+from dbopt.store.head import HEAD, newer
 from dbopt.store.tables import SCHEMA
 
 if TYPE_CHECKING:
     from alembic.config import Config
-
-HEAD = "0001"  # a test holds it against alembic/versions
 
 _VERSION = sa.table("alembic_version", sa.column("version_num", sa.Text))
 _UPGRADE_LOCK = 0x64626F7074  # "dbopt": an advisory lock's key in the store's own database
@@ -48,14 +46,6 @@ def upgrade(connection: sa.Connection) -> None:
     settings = config()
     settings.attributes["connection"] = connection
     command.upgrade(settings, "head")
-
-
-def newer(found: str | None) -> StoreUnusable:
-    return StoreUnusable(
-        "the store was made by a newer dbopt, or by another program",
-        detail=f"its tables have revision {found}, the newest that this dbopt knows is {HEAD}",
-        hint="Upgrade dbopt here with `pip install --upgrade dbopt`, or name another store with DBOPT_STORE_URL.",
-    )
 
 
 def config() -> Config:

@@ -12,8 +12,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from dbopt.errors import ConfigError, StoreUnusable, UsageError
 from dbopt.store import migrate
 from dbopt.store.engine import make_engine, reader
-from dbopt.store.faults import faults
-from dbopt.store.ledger import Caller, Ledger, now, warn
+from dbopt.store.faults import faults, warn
+from dbopt.store.head import HEAD
+from dbopt.store.ledger import UNRECORDED, Caller, Ledger, now
 from dbopt.store.location import NONE, Location, locate
 from dbopt.store.records import RunRecord, StepRecord
 from dbopt.store.tables import runs, steps, targets
@@ -61,7 +62,7 @@ class Store:
             self.location.make_private_file()
             with reader(self._engine).connect() as connection:
                 found = migrate.revision(connection)
-            if found != migrate.HEAD:
+            if found != HEAD:
                 with self._engine.begin() as connection:
                     migrate.upgrade(connection)
 
@@ -72,12 +73,12 @@ class Store:
             if self.location.path is None or self.location.path.exists():
                 with reader(self._engine).connect() as connection:
                     revision = migrate.revision(connection)
-                    if revision == migrate.HEAD:
+                    if revision == HEAD:
                         state = State.CURRENT
                         count = connection.execute(sa.select(sa.func.count()).select_from(runs)).scalar_one()
                     elif revision is not None:
                         state = State.NEWER if migrate.is_newer(revision) else State.BEHIND
-        return Status(store=str(self.location), state=state, revision=revision, head=migrate.HEAD, runs=count)
+        return Status(store=str(self.location), state=state, revision=revision, head=HEAD, runs=count)
 
     def write(
         self,
@@ -169,7 +170,7 @@ def open_ledger(url: str | None, caller: Caller, *, clock: Callable[[], datetime
     try:
         store = open_store(url)
     except (ConfigError, StoreUnusable) as exc:
-        warn(exc)
+        warn(exc, UNRECORDED)
         return Ledger(None, caller, clock=clock)
     return Ledger(store, caller, clock=clock)
 

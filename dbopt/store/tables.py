@@ -101,3 +101,66 @@ steps = sa.Table(
     sa.Column("error", sa.Text),
     sa.Column("hint", sa.Text),
 )
+
+# What `dbopt health` remembers. A standby is a target of its own: it has its primary's identifier, not its counters.
+
+health_runs = sa.Table(
+    "health_runs",
+    metadata,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("target_id", _Id, sa.ForeignKey("targets.id"), nullable=False),
+    sa.Column("target_name", sa.Text, nullable=False),
+    sa.Column("dbopt_version", sa.Text, nullable=False),
+    sa.Column("collected_at", Utc, nullable=False),
+    sa.Column("seconds", sa.Double, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("checks", sa.Integer, nullable=False),  # how many were run
+    sa.Index(None, "target_id", "collected_at"),
+    sqlite_autoincrement=True,
+)
+
+# One row for as long as a check says the same, not one a run: a month of runs every minute would be a million.
+health_checks = sa.Table(
+    "health_checks",
+    metadata,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("target_id", _Id, sa.ForeignKey("targets.id"), nullable=False),
+    sa.Column("check_id", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("first_at", Utc, nullable=False),
+    sa.Column("last_at", Utc, nullable=False),
+    sa.Column("is_over", sa.Boolean, nullable=False),
+    sa.Index(None, "target_id", "is_over"),
+    sqlite_autoincrement=True,
+)
+
+# One row for as long as a finding is there, run after run. Its words are not kept: statements of users stand in them.
+health_findings = sa.Table(
+    "health_findings",
+    metadata,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("target_id", _Id, sa.ForeignKey("targets.id"), nullable=False),
+    sa.Column("check_id", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),  # in the last of its runs, as is the measure
+    sa.Column("measure", sa.Double),  # NULL where it is no number
+    sa.Column("runs", sa.Integer, nullable=False),  # in a row that have seen it
+    sa.Column("first_at", Utc, nullable=False),
+    sa.Column("last_at", Utc, nullable=False),
+    sa.Column("is_over", sa.Boolean, nullable=False),
+    sa.Index(None, "target_id", "is_over"),
+    sqlite_autoincrement=True,
+)
+
+# Cumulative counters as they stood, for what they did since: of each check the last, and of slow ones some of a day.
+health_samples = sa.Table(
+    "health_samples",
+    metadata,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("target_id", _Id, sa.ForeignKey("targets.id"), nullable=False),
+    sa.Column("check_id", sa.Text, nullable=False),
+    sa.Column("taken_at", Utc, nullable=False),  # by the database's clock
+    sa.Column("counters", sa.LargeBinary, nullable=False),  # JSON, compressed by zlib
+    sa.Index(None, "target_id", "check_id"),
+    sqlite_autoincrement=True,
+)

@@ -10,11 +10,11 @@ import pytest
 from helpers import open_transaction
 
 from dbopt.optimize.estimate import LOCK_TIMEOUT_MS
-from dbopt.optimize.sizes import btree, other
-from dbopt.optimize.sizes.btree import Column
-from dbopt.optimize.sizes.distinct import distinct_values
-from dbopt.optimize.sizes.predicate import Rule, Said, about_columns
 from dbopt.postgres.statistics import ColumnStatistics
+from dbopt.sizes import btree, other
+from dbopt.sizes.btree import Column
+from dbopt.sizes.distinct import distinct_values
+from dbopt.sizes.predicate import Rule, Said, about_columns
 from tests.optimize.runs import Project
 from tests.optimize.shapes import BTREE, EXPRESSIONS, OTHERS, ROWS, TABLE
 

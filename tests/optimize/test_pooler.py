@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pooler
 import psycopg
 import pytest
-from helpers import index_names, wait_until
+from helpers import index_names
 
-from dbopt.embedded.account import unprivileged
 from dbopt.errors import ServerUnfit
 
 if TYPE_CHECKING:
@@ -23,36 +18,12 @@ if TYPE_CHECKING:
 
     from tests.optimize.runs import Project
 
-PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-
 
 @pytest.fixture
 def pooled(pg: Server, database: Database) -> Iterator[str]:
     """The conninfo of this test's database behind the pooler."""
-    if PGBOUNCER is None:
-        pytest.skip("pgbouncer is not installed")
-    account = unprivileged()
-    with tempfile.TemporaryDirectory(prefix="dbopt-pool-") as name:
-        folder = Path(name)
-        config = folder / "pgbouncer.ini"
-        config.write_text(
-            f"[databases]\n{database.name} = host={pg.embedded.directory}/socket port=5432 user=postgres\n"
-            f"[pgbouncer]\nunix_socket_dir = {folder}\nlisten_addr =\nlisten_port = 6432\npool_mode = transaction\n"
-            "auth_type = any\nignore_startup_parameters = extra_float_digits,options\nserver_reset_query =\n"
-        )
-        if account is not None:
-            account.owns(folder, config)
-        with subprocess.Popen(
-            [PGBOUNCER, "-q", str(config)],
-            stderr=subprocess.DEVNULL,
-            cwd=folder,
-            **(account.switch() if account else {}),  # it refuses to run as root
-        ) as process:
-            try:
-                wait_until((folder / ".s.PGSQL.6432").exists, "the pooler's start")
-                yield f"host={folder} port=6432 user=postgres dbname={database.name}"
-            finally:
-                process.terminate()
+    with pooler.pooled(pg, database) as conninfo:
+        yield conninfo
 
 
 def test_nothing_is_applied_through_it(project: Project, database: Database, pooled: str) -> None:

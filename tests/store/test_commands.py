@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dbopt.store import migrate
+from dbopt.store.head import HEAD
 from dbopt.store.location import default_path
 
 from .values import CALLER, events_of, make_plan, record
@@ -134,8 +134,8 @@ def test_store_status_and_upgrade(run_cli, url):
     assert {**after.json["stores"][0], "store": ""} == {
         "store": "",
         "state": "current",
-        "revision": migrate.HEAD,
-        "head": migrate.HEAD,
+        "revision": HEAD,
+        "head": HEAD,
         "runs": 0,
     }
 

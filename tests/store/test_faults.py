@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from dbopt.errors import StoreUnusable
-from dbopt.store import engine
+from dbopt.store import engine, sqlite
 from dbopt.store.location import default_path, locate
 from dbopt.store.records import Outcome
 from dbopt.store.repository import open_ledger, open_store
@@ -26,7 +26,7 @@ NOBODY = 65534
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(engine, "LOCK_WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(sqlite, "LOCK_WAIT_SECONDS", 0.2)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from dbopt.errors import StoreUnusable
 from dbopt.resources import migrations
 from dbopt.store import migrate
 from dbopt.store.engine import make_engine
+from dbopt.store.head import HEAD
 from dbopt.store.location import locate
 from dbopt.store.repository import State, find_store, open_store
 from dbopt.store.tables import SCHEMA
@@ -39,7 +40,7 @@ def alembic_on(url):
 
 
 def test_the_head_is_the_newest_migration():
-    assert ScriptDirectory.from_config(migrate.config()).get_heads() == [migrate.HEAD]
+    assert ScriptDirectory.from_config(migrate.config()).get_heads() == [HEAD]
 
 
 def test_down_and_up_again_loses_nothing(url):

@@ -7,38 +7,11 @@ https://www.postgresql.org/docs/current/sql-prepare-transaction.html
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
-
 from psycopg.sql import Literal
 
 from dbopt.health.check import Check, Group, Unit, above
-from dbopt.postgres.query import Query
+from dbopt.postgres.prepared import PREPARED_TRANSACTIONS, PreparedTransaction
 from dbopt.units import format_duration
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedTransaction:
-    gid: str
-    owner: str
-    datname: str
-    prepared: datetime
-    age_seconds: float
-
-
-PREPARED_TRANSACTIONS = Query(
-    "prepared-transactions",
-    PreparedTransaction,
-    {
-        (13,): """
-        /* dbopt: prepared transactions of all databases */
-        SELECT p.gid, p.owner::text AS owner, p.database::text AS datname, p.prepared,
-               EXTRACT(epoch FROM pg_catalog.clock_timestamp() - p.prepared)::float8 AS age_seconds
-          FROM pg_catalog.pg_prepared_xacts AS p
-         ORDER BY p.prepared, p.gid
-        """
-    },
-)
 
 CHECK: Check[PreparedTransaction] = Check(
     id="prepared-transaction",
@@ -51,6 +24,12 @@ CHECK: Check[PreparedTransaction] = Check(
     ),
     subject=lambda row: row.gid,
     measure=lambda row: row.age_seconds,
-    detail=lambda row: f"prepared {format_duration(row.age_seconds)} ago by {row.owner} in database {row.datname}",
-    remedy=lambda row: f"ROLLBACK PREPARED {Literal(row.gid).as_string()};",
+    detail=lambda row: (
+        f"prepared {format_duration(row.age_seconds)} ago by {row.owner} in database {row.datname},"
+        f" holds back VACUUM by {row.xid_age:,} transactions"
+    ),
+    remedy=lambda row: (
+        f"ROLLBACK PREPARED {Literal(row.gid).as_string()};"
+        f"  -- in database {row.datname}; COMMIT PREPARED where the other side has committed"
+    ),
 )
