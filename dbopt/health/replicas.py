@@ -88,8 +88,8 @@ def _asked(result: Result, replicas: Mapping[str, Connect]) -> Result:
         for row in rows:
             if row.idx_scan:
                 del left[row.index]
-    named = " and ".join(replicas)
-    findings = tuple(replace(finding, detail=f"{finding.detail}; no scan on {named} either") for finding in left.values())
+    neither = f"; no scan on {' and '.join(replicas)} either"
+    findings = tuple(replace(finding, detail=finding.detail + neither) for finding in left.values())
     return replace(result, findings=findings, status=result.status if findings else Status.OK)
 
 
@@ -101,6 +101,7 @@ def _scans(connect: Connect, indexes: Sequence[str]) -> list[ReplicaScans]:
             lock_timeout_ms=LOCK_TIMEOUT_MS,
             connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
             deadline_seconds=CONNECT_DEADLINE_SECONDS,
+            session_manners=True,
         )
     ) as conn:
         return REPLICA_SCANS.rows(conn, divmod(conn.info.server_version, 10000), {"indexes": list(indexes)})

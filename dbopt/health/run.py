@@ -43,6 +43,7 @@ class Connect(Protocol):
         lock_timeout_ms: int,
         connect_timeout_seconds: int,
         deadline_seconds: float,
+        session_manners: bool,
     ) -> Connection: ...
 
 
@@ -132,4 +133,5 @@ def _open(connect: Connect, wishes: Wishes) -> Connection:
         lock_timeout_ms=LOCK_TIMEOUT_MS,
         connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
         deadline_seconds=CONNECT_DEADLINE_SECONDS,
+        session_manners=False,  # collect's transactions bring theirs
     )

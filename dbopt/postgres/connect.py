@@ -42,10 +42,12 @@ def connect(
     lock_timeout_ms: int = LOCK_TIMEOUT_MS,
     connect_timeout_seconds: int = CONNECT_TIMEOUT_SECONDS,
     deadline_seconds: float | None = None,
+    session_manners: bool = True,
     settings: Mapping[str, str] | None = None,
 ) -> Connection:
     """A session in autocommit with its manners set, as `dbopt COMMAND`.
 
+    Without `session_manners` nothing is set, which saves a round trip: each transaction has to bring its own.
     `conninfo` is a libpq conninfo string or URI; what it leaves out comes from the PG* variables, as with psql.
     connect_timeout counts for each host, in whole seconds, from 2 on, and names take what they take; by the deadline
     all of it is over, however long a connect_timeout the user has set.
@@ -75,6 +77,8 @@ def connect(
         "extra_float_digits": "1",
         **(settings or {}),
     }
+    if not session_manners:
+        manners = {}
     if deadline_seconds is None:
         parameters.setdefault("connect_timeout", connect_timeout_seconds)
         return _open(parameters, manners, conninfo)

@@ -26,7 +26,9 @@ SNAPSHOTS = Path(__file__).parent / "snapshots"
 EXAMPLES_OF_OTHERS = {"demo"}  # starts a server of its own; its own tests run it
 
 
-@pytest.mark.parametrize("argv", ["--help", "init --help", "lint --help", "plan --help", "optimize --help", "health --help"])
+@pytest.mark.parametrize(
+    "argv", ["--help", "init --help", "lint --help", "plan --help", "optimize --help", "health --help"]
+)
 def test_text(argv: str, run_cli: Callable[..., Result], update_snapshots: bool) -> None:
     """`pytest --update-snapshots` writes them anew, for the eye of a reviewer."""
     path = SNAPSHOTS / f"{argv.split()[0].strip('-')}.txt"

@@ -44,7 +44,8 @@ def _rows(rows: Sequence[TableState], scene: Scene) -> Iterator[Unanalyzed]:
         if table.analyzed_at is not None or table.has_statistics:
             continue
         if table.rows < scene.limits["min_rows"] and (table.size_bytes or 0) < scene.limits["min_size"]:
-            if table.is_locked and _is_untouched(table):
+            # Where not one row was counted, the counters may have been lost with a reset.
+            if table.is_locked and _is_untouched(table) and table.n_tup_ins == 0:
                 yield Unanalyzed(table, _LOCKED)
         elif not table.may_read_statistics and not _is_untouched(table):
             yield Unanalyzed(table, _hidden(table, scene))
