@@ -21,6 +21,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from dbopt.cli.options import CONNECTION, Shared, format_option
+from dbopt.cli.plain import make_plain
 from dbopt.errors import UsageError
 from dbopt.render.output import EVERYWHERE, Format
 
@@ -54,6 +55,10 @@ class Command(TyperCommand):
     examples: tuple[str, ...] = ()
     exits: Mapping[int, str] = {}
 
+    def get_params(self, ctx: Any) -> Any:
+        make_plain(parameters := super().get_params(ctx))
+        return parameters
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         write_parameters(self, ctx, formatter)
 
@@ -67,6 +72,10 @@ class Command(TyperCommand):
 
 class Commands(TyperGroup):
     """The commands of the table above, each loaded when it is wanted."""
+
+    def get_params(self, ctx: Any) -> Any:
+        make_plain(parameters := super().get_params(ctx))
+        return parameters
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click's signature
         return list(COMMANDS)

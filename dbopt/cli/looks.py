@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from dbopt.health.run import Wishes, look
 from dbopt.health.verdict import About, FailOn, Verdict
 from dbopt.postgres.connect import describe
 from dbopt.store.health import Memory, Recollection, Whose
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

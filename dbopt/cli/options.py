@@ -7,7 +7,6 @@ command's name too, so that `dbopt -d app plan` and `dbopt plan -d app` are the 
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +14,7 @@ import typer
 
 from dbopt.cli import completion
 from dbopt.render.output import Format
+from dbopt.values import dataclass
 
 CONNECTION = "Connection, as psql has it"
 SETTINGS = "Settings and output"

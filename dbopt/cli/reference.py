@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import typer
 from dbopt import __version__
 from dbopt.cli import app
 from dbopt.cli.frame import COMMANDS, sections
+from dbopt.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ that an environment made for the application serves dbopt too; those that only a
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dbopt.config.values import Setting
 from dbopt.errors import ConfigError
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

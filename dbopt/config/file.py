@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import urllib.parse
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -21,6 +20,7 @@ from dbopt.errors import ConfigError
 from dbopt.postgres.dsn import is_uri, translate
 from dbopt.spec import yaml_tree
 from dbopt.spec.words import did_you_mean, quoted
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,8 +6,9 @@ Which checks, limits and units there are, only the checks know, and to load them
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from dbopt.errors import ConfigError
+from dbopt.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

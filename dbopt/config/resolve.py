@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from dbopt.config.values import Setting, Settings, Target
 from dbopt.errors import ConfigError, UsageError
 from dbopt.postgres import dsn as dsns
 from dbopt.spec.words import did_you_mean, quoted
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from dbopt.config.file import File

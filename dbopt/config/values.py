@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from dbopt.config import health as sections
 from dbopt.config.health import NOTHING_SAID, HealthSection
 from dbopt.postgres.dsn import conninfo
+from dbopt.values import dataclass
 
 T = TypeVar("T")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from dbopt.demo import schema
 from dbopt.demo.recipe import Book, Recipe
 from dbopt.errors import UsageError
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

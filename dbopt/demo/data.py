@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from psycopg import sql
+
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -7,11 +7,13 @@ same rows come out on every run, on every server, and a foreign key can be compu
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from zlib import crc32
 
 from psycopg import sql
+
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -6,12 +6,14 @@ indexes, then foreign keys. Scripts of several statements go to the server in on
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from psycopg import sql
+
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from psycopg import sql
@@ -23,6 +23,7 @@ from dbopt.optimize.plan import make_plan
 from dbopt.postgres.connect import connect
 from dbopt.postgres.server import inspect
 from dbopt.spec.load import load
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -6,11 +6,11 @@ import os
 import pwd
 import shutil
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
 from dbopt.errors import Error
+from dbopt.values import dataclass
 
 ACCOUNTS = ("postgres", "nobody")  # existing ones only: initdb refuses a uid without an entry
 

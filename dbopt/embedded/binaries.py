@@ -7,11 +7,11 @@ import os
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dbopt.errors import Error
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbopt.health.check import Gap
 from dbopt.health.deltas import Counters, delta
 from dbopt.units import format_duration
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

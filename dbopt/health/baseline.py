@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dbopt.errors import UsageError
 from dbopt.health.check import Status
 from dbopt.health.remainder import set_aside
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

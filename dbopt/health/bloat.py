@@ -6,7 +6,7 @@ measurement where somebody asked for it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from psycopg.sql import Identifier
 
 from dbopt.health.check import Gap, Limit, Unit, above
 from dbopt.units import format_bytes, format_duration
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from dbopt.health.scene import Scene

@@ -7,10 +7,11 @@ and who says so, and what to type then. `judge.py` turns rows into findings with
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from enum import StrEnum
 from inspect import cleandoc
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -7,8 +7,10 @@ where there is none, with zero, if they were started anew not long ago.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
+
+from dbopt.values import dataclass
 
 # How far back a window may reach and still speak of the present. Our own choice: a day has one of everything that
 # happens daily.

@@ -5,7 +5,7 @@ An entry hides findings, never what a check could not see: a check that is not w
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from dbopt.health.check import Status
 from dbopt.health.checks import check_ids
 from dbopt.health.remainder import set_aside
 from dbopt.spec.words import quoted
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,7 @@ The words come with their places, so that everything that is wrong with them is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from dbopt.health import amounts
 from dbopt.health.check import Thresholds
 from dbopt.health.checks import check_ids, load
 from dbopt.spec.words import did_you_mean, quoted
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -7,8 +7,9 @@ drop an index for it. So an index in the inverse order is another one here, and 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

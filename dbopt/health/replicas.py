@@ -6,7 +6,7 @@ Asked only where an index looks unused on the primary, one short session on each
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -21,6 +21,7 @@ from dbopt.health.collect import (
 )
 from dbopt.postgres.query import Query
 from dbopt.units import format_duration
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from dbopt.errors import EXIT_ATTENTION, EXIT_CRITICAL, EXIT_DONE, EXIT_FAILED
 from dbopt.health.check import Status
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

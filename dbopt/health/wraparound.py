@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from psycopg.sql import Identifier
 
 from dbopt.health.check import Status, above
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

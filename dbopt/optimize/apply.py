@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import psycopg
@@ -29,6 +28,7 @@ from dbopt.optimize.kinds import Kind, kind, target_index
 from dbopt.optimize.sessions import Sessions
 from dbopt.optimize.steps import Item, ItemStatus
 from dbopt.optimize.worker import Outcome, Worker
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from dbopt.optimize.sessions import Connect

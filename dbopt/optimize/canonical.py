@@ -15,9 +15,11 @@ no difference.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
+
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

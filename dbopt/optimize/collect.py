@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -13,6 +12,7 @@ from dbopt.errors import NotPermitted, ServerUnfit
 from dbopt.optimize.canonical import Definition, definition
 from dbopt.postgres import catalog
 from dbopt.postgres.identifiers import derived
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

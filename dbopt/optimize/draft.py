@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from dbopt.optimize import canonical, equivalence
 from dbopt.optimize.steps import Item, ItemStatus, Step
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

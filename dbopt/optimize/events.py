@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from dbopt.optimize.steps import Blocker, Item, Plan, Step

@@ -6,11 +6,11 @@ statistics every index looks unused. Scans on standbys are counted there, not he
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbopt.postgres.query import Query
 from dbopt.units import format_duration
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from dbopt.postgres.catalog import Index

@@ -8,7 +8,7 @@ What an earlier run has done, or somebody by hand, is found by definition and ad
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from psycopg import sql
@@ -18,6 +18,7 @@ from dbopt.optimize.refusals import RefusedError, error
 from dbopt.optimize.statement import create_index
 from dbopt.optimize.steps import Action, Proof, Step
 from dbopt.postgres.identifiers import derived, text
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from dbopt.optimize.canonical import Definition

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbopt.optimize import canonical, check, decide, mark, partitions, refusals, serves
@@ -11,6 +10,7 @@ from dbopt.optimize.refusals import RefusedError, error
 from dbopt.optimize.steps import Action, Step
 from dbopt.postgres import catalog
 from dbopt.postgres.identifiers import derived
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from dbopt.optimize.budget import Budgets

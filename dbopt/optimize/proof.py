@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbopt.optimize import canonical
 from dbopt.optimize.canonical import definition
 from dbopt.postgres import catalog
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from dbopt.optimize.steps import Proof

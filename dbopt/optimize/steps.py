@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from dbopt.spec.finding import Finding, Severity
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,7 @@ transactions that are rolled back. That takes a primary and the TEMPORARY right.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -18,6 +18,7 @@ from psycopg import sql
 from dbopt.optimize.canonical import Definition, definition
 from dbopt.optimize.statement import columns_used, create_index
 from dbopt.postgres import catalog
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,11 +8,11 @@ parameters, as drivers send them, still holds that statement's snapshot, and is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbopt.optimize.steps import Blocker
 from dbopt.postgres.query import Query
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -23,6 +22,7 @@ from dbopt.errors import ConnectionFailed, Error
 from dbopt.optimize import progress, waits
 from dbopt.optimize.events import Progress, Waiting
 from dbopt.postgres.identifiers import qualified, text
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

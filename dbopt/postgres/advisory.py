@@ -9,13 +9,13 @@ whole servers out of connections. Its lock ends with its transaction, so it work
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from dbopt.errors import AnotherRunner
 from dbopt.postgres.query import Query
 from dbopt.units import format_duration
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     import psycopg

@@ -7,9 +7,8 @@ Only `EXPRESSIONS` uses them, for the few indexes that have an expression or a p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from dbopt.postgres.query import Query
+from dbopt.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from dbopt.postgres.query import Query
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from typing import LiteralString

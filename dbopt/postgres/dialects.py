@@ -11,7 +11,9 @@ SQLAlchemy dialects psycopg, asyncpg · pgx https://pkg.go.dev/github.com/jackc/
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from dbopt.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from dbopt import units
 from dbopt.errors import ConfigError
 from dbopt.postgres import dialects
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,10 +6,10 @@ lock: pg_relation_size() would wait behind it. The same holds for predicates, wh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbopt.postgres.query import Query
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from typing import LiteralString

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from dbopt.postgres.query import Query
+from dbopt.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

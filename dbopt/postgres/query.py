@@ -7,11 +7,13 @@ supported major and compares.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Generic, LiteralString, TypeVar
 
 from psycopg.rows import class_row
 from psycopg.sql import SQL, Identifier
+
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,9 +7,8 @@ of the server's lock table has room for, those with the least room first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from dbopt.postgres.query import Query
+from dbopt.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

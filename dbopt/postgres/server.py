@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbopt.postgres.query import Query, Version
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from dbopt.postgres.connect import Connection

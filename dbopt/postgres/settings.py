@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbopt.postgres.query import Query
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

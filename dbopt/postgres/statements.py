@@ -6,13 +6,13 @@ without them 3 ms. https://www.postgresql.org/docs/current/pgstatstatements.html
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from psycopg.sql import Identifier
 
 from dbopt.postgres.query import Query
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from dbopt.postgres.query import Version

@@ -6,9 +6,8 @@ the server prints expressions; see catalog.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from dbopt.postgres.query import Query
+from dbopt.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from dbopt.postgres.query import Query, Version
+from dbopt.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbopt.health.check import Status, Unit
@@ -16,6 +15,7 @@ from dbopt.render.escape import visible
 from dbopt.render.health_table import alike_gaps, where
 from dbopt.render.sql import spelled
 from dbopt.render.words import plural
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

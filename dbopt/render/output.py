@@ -9,11 +9,11 @@ import io
 import os
 import re
 import sys
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, TextIO
 
 from dbopt.render.escape import visible
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

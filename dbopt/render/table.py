@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from dbopt.render.escape import visible
 from dbopt.render.lines import raw
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -11,8 +11,9 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+
+from dbopt.values import dataclass
 
 PAGE_BYTES = 8192  # the default of configure; servers built with another are all but unknown
 LINE_POINTER_BYTES = 4

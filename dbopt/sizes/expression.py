@@ -8,7 +8,6 @@ is not read, and no lock on it is taken.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -19,6 +18,7 @@ from dbopt import grammar
 from dbopt.postgres.statistics import ColumnStatistics
 from dbopt.sizes.btree import expected_distinct
 from dbopt.sizes.distinct import distinct_values
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from dbopt.sizes.btree import LINE_POINTER_BYTES, PAGE_BYTES, aligned
+from dbopt.values import dataclass
 
 _OFFSETS_PER_PAGE = 2**11  # a row is page * 2048 + its place on the page
 _ITEM_MAX_BYTES = (PAGE_BYTES - 40 - 8) // 3 // 8 * 8

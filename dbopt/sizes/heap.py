@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 from dbopt.sizes.btree import LINE_POINTER_BYTES, PAGE_BYTES, aligned
+from dbopt.values import dataclass
 
 _PAGE_HEADER_BYTES = 24
 _TUPLE_HEADER_BYTES = 23

@@ -6,11 +6,11 @@ are (the planner knows that), but not which values they hold.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from dbopt import grammar
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from dbopt.spec.model import FALSE_WORDS, TRUE_WORDS
+from dbopt.values import dataclass
 
 _WHOLE = re.compile(r"\+?[0-9]+")
 _DECIMAL = re.compile(r"\+?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")

@@ -7,7 +7,7 @@ The keys are those of docs/spec; Python's reserved words carry an underscore (`w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from dbopt.units import parse_bytes, parse_duration
+from dbopt.values import dataclass
 
 NAME_MAX_BYTES = 63  # NAMEDATALEN - 1; longer names are truncated by the server
 SOURCE_MAX_CHARACTERS = 2_000  # of a line shown with a finding

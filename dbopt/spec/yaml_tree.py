@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import yaml
 
 from dbopt.spec.words import plain, quoted
+from dbopt.values import dataclass
 
 DEPTH_MAX = 50  # levels; a spec needs 7
 NODES_MAX = 500_000  # values after aliases are followed; 5,000 indexes have about 150,000

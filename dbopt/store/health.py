@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from dbopt.health.memory import WINDOW_MAX, WINDOW_MIN, is_useful
 from dbopt.store import plain
 from dbopt.store.faults import warn
 from dbopt.store.location import NONE, locate
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

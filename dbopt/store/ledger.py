@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import pwd
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from dbopt import __version__
 from dbopt.errors import StoreUnusable
 from dbopt.optimize.events import Event, Result, RunStarted, StepFinished, StepStarted
 from dbopt.store.faults import warn
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

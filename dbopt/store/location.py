@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -11,6 +10,7 @@ from urllib.parse import unquote
 import platformdirs
 
 from dbopt.errors import ConfigError
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

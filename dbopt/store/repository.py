@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from dbopt.store.ledger import UNRECORDED, Caller, Ledger, now
 from dbopt.store.location import NONE, Location, locate
 from dbopt.store.records import RunRecord, StepRecord
 from dbopt.store.tables import runs, steps, targets
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -11,13 +11,13 @@ https://www.postgresql.org/docs/current/continuous-archiving.html#BACKUP-ARCHIVI
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbopt.health.check import Check, Group, Limit, NotJudged, Status, Unit, above
 from dbopt.postgres.settings import SETTINGS, Setting, by_name
 from dbopt.postgres.wal import WAL_STATE, WalState
 from dbopt.units import format_bytes, format_duration
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

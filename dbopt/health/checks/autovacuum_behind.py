@@ -14,7 +14,6 @@ https://www.postgresql.org/docs/current/routine-vacuuming.html#AUTOVACUUM
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbopt.health.check import Check, Gap, Group, Unit, above
@@ -22,6 +21,7 @@ from dbopt.health.deltas import Counters
 from dbopt.health.vacuum import GRACE, ON_PRIMARY, is_ours
 from dbopt.postgres.tables import TABLE_STATE, TableState
 from dbopt.units import format_duration
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

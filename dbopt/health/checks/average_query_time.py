@@ -9,7 +9,6 @@ https://www.postgresql.org/docs/current/pgstatstatements.html
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from psycopg.sql import SQL, Identifier
@@ -19,6 +18,7 @@ from dbopt.health.deltas import Counters
 from dbopt.health.statements import NEEDS, must_count
 from dbopt.postgres.statements import STATEMENT_TOTALS, StatementTotals, view
 from dbopt.units import format_duration
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,7 +13,6 @@ https://www.postgresql.org/docs/current/explicit-locking.html
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbopt.health.blocking import PREPARED_PID, Member, Tree, trees
@@ -22,6 +21,7 @@ from dbopt.health.sessions import clipped, grant_monitor
 from dbopt.postgres.prepared import PREPARED_TRANSACTIONS
 from dbopt.postgres.sessions import SESSIONS, Session
 from dbopt.units import format_duration
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -12,7 +12,6 @@ https://www.postgresql.org/docs/current/runtime-config-resource.html#GUC-SHARED-
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from dbopt.health.check import Check, Group, Limit, NotJudged, Unit, below
 from dbopt.health.deltas import Counters
 from dbopt.postgres.query import Query
 from dbopt.units import format_duration
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

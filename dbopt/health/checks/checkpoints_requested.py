@@ -12,7 +12,6 @@ https://www.postgresql.org/docs/current/wal-configuration.html
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbopt.health.check import Check, Gap, Group, Limit, Unit, above
@@ -21,6 +20,7 @@ from dbopt.health.replication import ON_PRIMARY
 from dbopt.postgres.settings import SETTINGS, by_name
 from dbopt.postgres.wal import WAL_STATE, WalState
 from dbopt.units import format_bytes, format_duration
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

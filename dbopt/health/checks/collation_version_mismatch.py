@@ -12,7 +12,6 @@ https://www.postgresql.org/docs/current/sql-altercollation.html#SQL-ALTERCOLLATI
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from psycopg.sql import Identifier
@@ -20,6 +19,7 @@ from psycopg.sql import Identifier
 from dbopt.health.check import Check, Group, Status, Unit, presence
 from dbopt.postgres.databases import DATABASES
 from dbopt.postgres.query import Query
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

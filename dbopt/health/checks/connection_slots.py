@@ -13,13 +13,13 @@ restart. https://www.postgresql.org/docs/current/runtime-config-connection.html
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from psycopg.sql import Identifier, Literal
 
 from dbopt.health.check import Check, Group, Unit, above
 from dbopt.postgres.sessions import CONNECTION_LIMITS, SESSIONS, SlotLimit
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

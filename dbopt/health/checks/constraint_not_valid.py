@@ -11,12 +11,12 @@ https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-DESC-
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbopt.health.check import Check, Group, Status, Unit, presence
 from dbopt.health.vacuum import ON_PRIMARY
 from dbopt.postgres.query import Query
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from typing import LiteralString

@@ -15,7 +15,7 @@ https://www.postgresql.org/docs/current/routine-vacuuming.html#VACUUM-FOR-SPACE-
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from psycopg.sql import Identifier
@@ -24,6 +24,7 @@ from dbopt.health.check import Check, Gap, Group, Limit, Unit, above
 from dbopt.health.vacuum import GRACE, ON_PRIMARY, is_ours
 from dbopt.postgres.tables import TABLE_STATE, TableState
 from dbopt.units import format_duration
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,7 +13,6 @@ https://www.postgresql.org/docs/current/ddl-constraints.html#DDL-CONSTRAINTS-FK
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from psycopg.sql import SQL, Identifier
@@ -22,6 +21,7 @@ from dbopt.health.check import Check, Group, Unit, above
 from dbopt.health.fragments import present
 from dbopt.postgres.identifiers import NAME_MAX_BYTES, clip
 from dbopt.postgres.query import Query
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

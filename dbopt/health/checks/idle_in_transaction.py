@@ -11,13 +11,13 @@ https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-IDLE-IN-T
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbopt.health.check import Check, Gap, Group, Unit, above
 from dbopt.health.sessions import UNTRACKED, clipped, hidden, holdings, statement, who
 from dbopt.postgres.sessions import SESSIONS
 from dbopt.units import format_duration
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

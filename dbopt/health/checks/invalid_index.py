@@ -12,7 +12,6 @@ https://www.postgresql.org/docs/current/sql-reindex.html#SQL-REINDEX-CONCURRENTL
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from psycopg.sql import Identifier
@@ -22,6 +21,7 @@ from dbopt.health.fragments import absent, present
 from dbopt.health.redundancy import Form, covers, is_sound
 from dbopt.postgres.indexes import INDEX_SHAPES, IndexShape
 from dbopt.units import format_bytes
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

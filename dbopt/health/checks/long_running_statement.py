@@ -13,7 +13,6 @@ https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-STATEMENT
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbopt.health.check import Check, Gap, Group, Unit, above
@@ -21,6 +20,7 @@ from dbopt.health.sessions import UNTRACKED, clipped, hidden, statement, who
 from dbopt.postgres.literals import masked
 from dbopt.postgres.sessions import SESSIONS
 from dbopt.units import format_duration
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

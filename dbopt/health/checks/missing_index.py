@@ -12,7 +12,6 @@ https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-PG-STAT
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from psycopg.sql import Literal
@@ -24,6 +23,7 @@ from dbopt.postgres.query import Query
 from dbopt.postgres.statements import EXTENSION, view
 from dbopt.postgres.tables import TABLE_STATE, TableState
 from dbopt.units import format_duration
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

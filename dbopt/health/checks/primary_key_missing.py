@@ -12,12 +12,12 @@ https://www.postgresql.org/docs/current/logical-replication-publication.html#LOG
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbopt.health.check import Check, Group, Limit, Status, Unit, presence
 from dbopt.health.vacuum import ON_PRIMARY, is_ours
 from dbopt.postgres.tables import TABLE_STATE, TableState
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,13 +9,13 @@ https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-RECOVERY-
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbopt.health.check import Check, Group, Unit, above
 from dbopt.health.replication import ON_STANDBY, STANDBY, since_replay
 from dbopt.postgres.wal import WAL_STATE, WalState
 from dbopt.units import format_bytes, format_duration
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -14,7 +14,6 @@ https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-PG-STAT
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbopt.health.check import Check, Gap, Group, Limit, Status, Unit, above
@@ -24,6 +23,7 @@ from dbopt.postgres.replication import FOLLOWERS, Follower
 from dbopt.postgres.settings import SETTINGS, by_name
 from dbopt.postgres.wal import WAL_STATE, WalState
 from dbopt.units import format_bytes, format_duration
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -15,7 +15,6 @@ https://www.postgresql.org/docs/current/view-pg-replication-slots.html
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from psycopg.sql import Literal
@@ -24,6 +23,7 @@ from dbopt.health.check import Check, Group, Limit, Status, Unit, above
 from dbopt.postgres.replication import SLOTS, Slot
 from dbopt.postgres.settings import SETTINGS, by_name
 from dbopt.units import format_bytes, format_duration
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

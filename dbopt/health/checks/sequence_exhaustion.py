@@ -14,7 +14,7 @@ https://www.postgresql.org/docs/current/sql-createsequence.html
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from psycopg.sql import SQL, Identifier
@@ -22,6 +22,7 @@ from psycopg.sql import SQL, Identifier
 from dbopt.health.check import Check, Gap, Group, Unit, above
 from dbopt.health.deltas import Counters
 from dbopt.postgres.sequences import SEQUENCES, SequenceState
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -7,12 +7,12 @@ https://www.postgresql.org/docs/current/view-pg-settings.html
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbopt.health.check import Check, Gap, Group, Status, Unit, presence
 from dbopt.health.sessions import grant_monitor
 from dbopt.postgres.settings import SETTINGS, Setting
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,13 +8,13 @@ https://www.postgresql.org/docs/current/runtime-config-resource.html#GUC-SHARED-
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbopt.health.check import Check, Group, Limit, Status, Unit, above
 from dbopt.health.configuration import READS_FILES, memory_bytes
 from dbopt.postgres.settings import SERVER_FILES, SETTINGS, Setting, by_name
 from dbopt.units import format_bytes
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

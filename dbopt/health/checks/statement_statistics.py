@@ -12,7 +12,6 @@ https://www.postgresql.org/docs/current/pgstatstatements.html#PGSTATSTATEMENTS-P
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbopt.health.check import Check, Gap, Group, Unit, above
@@ -20,6 +19,7 @@ from dbopt.health.deltas import Counters
 from dbopt.health.statements import NEEDS, grant, must_count
 from dbopt.postgres.statements import STATEMENT_TOTALS, StatementTotals
 from dbopt.units import format_duration
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -12,7 +12,6 @@ https://www.postgresql.org/docs/current/routine-vacuuming.html#VACUUM-FOR-STATIS
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from psycopg.sql import Identifier
@@ -22,6 +21,7 @@ from dbopt.health.deltas import Counters
 from dbopt.health.vacuum import ON_PRIMARY, is_ours
 from dbopt.postgres.tables import TABLE_STATE, TableState
 from dbopt.units import format_bytes
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -10,7 +10,6 @@ https://www.postgresql.org/docs/current/logical-replication-conflicts.html
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from psycopg.sql import Identifier
@@ -20,6 +19,7 @@ from dbopt.health.deltas import Counters
 from dbopt.health.replication import ON_PRIMARY
 from dbopt.postgres.replication import SUBSCRIPTIONS, Subscription
 from dbopt.units import format_duration
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,7 +9,6 @@ https://www.postgresql.org/docs/current/runtime-config-replication.html#GUC-SYNC
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbopt.health.check import Check, Group, NotJudged, Status, Unit, presence
@@ -18,6 +17,7 @@ from dbopt.health.sessions import grant_monitor
 from dbopt.postgres.replication import FOLLOWERS, Follower
 from dbopt.postgres.settings import SETTINGS, by_name
 from dbopt.postgres.wal import WAL_STATE
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

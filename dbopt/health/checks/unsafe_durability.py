@@ -17,13 +17,13 @@ https://www.postgresql.org/docs/current/runtime-config-wal.html#GUC-FSYNC
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbopt.health.check import Check, Gap, Group, Limit, Status, Unit, presence
 from dbopt.health.configuration import described, set_right, switched_on
 from dbopt.postgres.settings import SETTINGS, Setting, by_name
 from dbopt.units import format_duration
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

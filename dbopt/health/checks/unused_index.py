@@ -13,7 +13,6 @@ https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-PG-STAT
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from dbopt.health.fragments import absent
 from dbopt.health.redundancy import redundant
 from dbopt.postgres.indexes import INDEX_SHAPES, UNSCANNED_INDEXES, UnscannedIndex
 from dbopt.units import format_bytes, format_duration
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -11,7 +11,6 @@ https://www.postgresql.org/docs/current/warm-standby.html#STREAMING-REPLICATION
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbopt.health.check import Check, Gap, Group, Limit, NotJudged, Status, Unit, above
@@ -20,6 +19,7 @@ from dbopt.health.sessions import grant_monitor
 from dbopt.postgres.settings import SETTINGS, by_name
 from dbopt.postgres.wal import WAL_STATE, WalState
 from dbopt.units import format_duration
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

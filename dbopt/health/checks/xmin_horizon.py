@@ -13,7 +13,6 @@ https://www.postgresql.org/docs/current/routine-vacuuming.html#VACUUM-FOR-SPACE-
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from psycopg.sql import Literal
@@ -23,6 +22,7 @@ from dbopt.health.sessions import UNTRACKED, clipped, hidden, statement, who
 from dbopt.postgres.prepared import PREPARED_TRANSACTIONS
 from dbopt.postgres.sessions import SESSIONS, SLOT_HORIZONS
 from dbopt.units import format_duration
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
