@@ -71,6 +71,8 @@ _PGACTIVITY_SERVICES = {
     "temp_files": "",
 }
 
+_DEFAULTS = {"host": "", "port": "5432", "user": "postgres", "dbname": "postgres"}
+
 _PGSTEWARD = """
 import asyncio, sys, asyncpg, pgsteward.health as health
 async def main():
@@ -97,7 +99,7 @@ class Peer:
 def peers(folder: Path | None, conninfo: str, scratch: Path) -> Iterator[Peer]:
     """Those that can be found. `scratch` is a folder for what they write."""
     known = conninfo_to_dict(conninfo)
-    host, port, user, name = (str(known.get(key, "")) for key in ("host", "port", "user", "dbname"))
+    host, port, user, name = (str(known.get(key, default)) for key, default in _DEFAULTS.items())
     url = f"postgresql://{user}@/{name}?host={quote(host, safe='')}&port={port}"
     inside = None if folder is None else folder / "bin"
     if inside is not None:

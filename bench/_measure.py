@@ -154,9 +154,14 @@ def report(bench: str, figures: Sequence[Figure], *, as_json: bool, server_versi
 
 def environment() -> dict[str, str]:
     """Ours without what would lead dbopt or psql to another server or configuration, and a store of its own."""
-    foreign = ("PG", "DBOPT_", "XDG_", "DATABASE_URL")
+    foreign = ("PG", "DBOPT_", "XDG_", "DATABASE_URL", "PYTHONDONTWRITEBYTECODE")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    return {**kept, "HOME": _home(), "DBOPT_STORE_URL": f"sqlite:///{_home()}/store.db"}
+    return {
+        **kept,
+        "HOME": _home(),
+        "PYTHONPYCACHEPREFIX": f"{_home()}/bytecode",
+        "DBOPT_STORE_URL": f"sqlite:///{_home()}/store.db",
+    }
 
 
 @functools.cache

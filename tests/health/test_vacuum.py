@@ -166,6 +166,7 @@ class TestDeadTuples:
         assert status(last_autovacuum=now - timedelta(hours=1)) is Status.CRITICAL
         assert status(last_autovacuum=None) is Status.CRITICAL
         assert status(last_autovacuum=recent, horizon_held_since=now - timedelta(minutes=5)) is Status.CRITICAL
+        assert status(last_autovacuum=recent, vacuum_trigger=2_000_000_000) is Status.CRITICAL  # it will not come
         busy["autovacuum_on"] = False
         assert status(last_autovacuum=recent) is Status.CRITICAL
 

@@ -102,9 +102,11 @@ def _is_judged(item: DeadTuples, scene: Scene) -> bool:
 
 
 def _is_tended(item: DeadTuples, scene: Scene) -> bool:
-    """Autovacuum has been here just now: what is dead is what has been written since."""
+    """Autovacuum has been here just now, and will come again: what is dead is what has been written since."""
     if item.last_vacuum is None or not (item.enabled and item.table.autovacuum_on):
         return False
+    if not item.toast and item.n_dead_tup <= item.table.vacuum_trigger:
+        return False  # these are not enough for it, by the settings of the table or the server
     grace = max(scene.limits["grace"], 10 * item.table.naptime_seconds)
     return (item.now - item.last_vacuum).total_seconds() < grace
 
