@@ -7,7 +7,8 @@ Never named: what is unique or backs a constraint, what begins with a column of 
 clustered indexes, those on expressions (whose statistics serve the planner even so), parts of a partitioned index
 alone, and one that does the work of a shorter index that is in use (see duplicate-index). Only the thousand largest are
 looked at. The server does not tell when an index was made, unless track_commit_timestamp is on: think of what is new.
-Scans on standbys are counted there: look there too before you drop anything.
+Scans on standbys are counted there. Targets of dbopt.yaml that are `replicas_of` this one are asked too, and an index
+that one of them scans is in use; look at any other standby yourself before you drop anything.
 https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-PG-STAT-ALL-INDEXES-VIEW
 """
 
