@@ -87,6 +87,7 @@ def test_never_analyzed_and_bare(database: Database) -> None:
     """Who looks makes no difference, nor whether somebody has run ANALYZE: inserts are counted."""
     database.sql(PARENT + "CREATE TABLE child (a int REFERENCES parent (x)) WITH (autovacuum_enabled = off)")
     database.sql("INSERT INTO child SELECT 1 FROM generate_series(1, 10000)")
+    counted(database, "child", n_tup_ins=10_000)
     database.sql("CREATE ROLE keys_bare LOGIN")
     try:
         assert len(run_check(database, CHECK, user="keys_bare").findings) == 1
