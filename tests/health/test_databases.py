@@ -19,7 +19,7 @@ from dbopt.health.judge import judge
 from dbopt.health.memory import sample
 from dbopt.postgres.connect import connect
 from dbopt.postgres.databases import DATABASES, DatabaseState
-from health.looks import run_check, subjects
+from tests.health.looks import run_check, subjects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

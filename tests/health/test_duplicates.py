@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from health.index_zoo import TABLE, ZOO, wait_for_scan
-from health.looks import only, run_check, subjects
+from tests.health.index_zoo import TABLE, ZOO, wait_for_scan
+from tests.health.looks import only, run_check, subjects
 
 if TYPE_CHECKING:
     from server import Database, Server

@@ -19,8 +19,8 @@ from dbopt.health.verdict import About, Verdict
 from dbopt.spec.finding import Severity
 from dbopt.spec.lint import lint
 from dbopt.spec.load import load as load_spec
-from health.index_zoo import wait_for_scan
-from health.looks import look_at
+from tests.health.index_zoo import wait_for_scan
+from tests.health.looks import look_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable

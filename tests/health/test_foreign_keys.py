@@ -8,7 +8,7 @@ import pytest
 
 from dbopt.health.check import above
 from dbopt.health.checks.foreign_key_without_index import leaves_out_nulls_only
-from health.looks import only, run_check, subjects
+from tests.health.looks import counted, only, run_check, subjects
 
 if TYPE_CHECKING:
     from server import Database

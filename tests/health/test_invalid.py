@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from helpers import invalid_indexes, open_transaction, wait_until
 
-from health.looks import only, run_check, subjects
+from tests.health.looks import only, run_check, subjects
 
 if TYPE_CHECKING:
     from server import Database

@@ -14,8 +14,8 @@ from dbopt.health.checks.missing_index import CHECK, SCANNING_STATEMENTS, Scanni
 from dbopt.health.deltas import Counters, Sample
 from dbopt.health.judge import judge
 from dbopt.postgres.tables import TABLE_STATE, TableState
-from health.looks import look_at, only, run_check, sample_of, subjects
-from health.rows import NOW, facts
+from tests.health.looks import look_at, only, run_check, sample_of, subjects
+from tests.health.rows import NOW, facts
 
 if TYPE_CHECKING:
     from server import Database

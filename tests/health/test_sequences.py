@@ -16,7 +16,7 @@ from dbopt.health.judge import judge
 from dbopt.health.memory import sample
 from dbopt.postgres.connect import connect
 from dbopt.postgres.sequences import SEQUENCES
-from health.looks import only, run_check, subjects
+from tests.health.looks import only, run_check, subjects
 
 if TYPE_CHECKING:
     from server import Database

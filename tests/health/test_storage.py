@@ -8,7 +8,7 @@ import pytest
 from psycopg import errors
 
 from dbopt.health.check import Status
-from health.looks import counted, only, run_check, subjects
+from tests.health.looks import counted, only, run_check, subjects
 
 if TYPE_CHECKING:
     from server import Database

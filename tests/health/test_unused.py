@@ -10,9 +10,9 @@ import pytest
 from dbopt.health.checks.unused_index import CHECK
 from dbopt.health.judge import judge
 from dbopt.postgres.indexes import INDEX_SHAPES, UNSCANNED_INDEXES, UnscannedIndex
-from health.index_zoo import wait_for_scan
-from health.looks import only, run_check, subjects
-from health.rows import MB, NOW, facts
+from tests.health.index_zoo import wait_for_scan
+from tests.health.looks import only, run_check, subjects
+from tests.health.rows import MB, NOW, facts
 
 if TYPE_CHECKING:
     from server import Database

@@ -17,7 +17,7 @@ from dbopt.health.memory import sample
 from dbopt.postgres.connect import connect
 from dbopt.postgres.databases import DATABASES
 from dbopt.postgres.tables import TABLE_STATE
-from health.looks import counted, only, run_check, subjects
+from tests.health.looks import counted, only, run_check, subjects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
