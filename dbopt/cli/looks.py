@@ -114,7 +114,7 @@ class Looks:
             return {**({} if first is None else memory.useful(first, now)), **remembered.samples}
 
         verdict, facts = look(
-            self._session.connector(target),
+            self._session.bare_connector(target),
             name=target.name,
             place=place,
             wishes=Wishes(
@@ -129,7 +129,7 @@ class Looks:
         if facts is None:
             return verdict, ignores.nothing_seen(job.changes.ignore)
         connects = {
-            other.name or describe(other.conninfo): self._session.connector(other)
+            other.name or describe(other.conninfo): self._session.bare_connector(other)
             for other in self._session.replicas(target)
         }
         found = replicas.asked(verdict.results, connects) if connects else verdict.results

@@ -107,6 +107,12 @@ class Session:
 
         return functools.partial(connect, target.conninfo, command=self.command)
 
+    def bare_connector(self, target: Target) -> functools.partial[Connection]:
+        """The same, in a given time, for transactions that bring their own manners."""
+        from dbopt.postgres.connect import connect_by
+
+        return functools.partial(connect_by, target.conninfo, command=self.command)
+
     @contextlib.contextmanager
     def reading(self, target: Target) -> Iterator[tuple[Connection, Server]]:
         """A read-only session, and what its server is."""

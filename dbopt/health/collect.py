@@ -1,4 +1,4 @@
-"""All that the checks read, in one snapshot of one database, on one connection, in three round trips.
+"""All that the checks read, in one snapshot of one database, on one connection, in two round trips.
 
 A monitor must never become part of the outage it reports. So: one at a time on a database, everything in a read-only
 transaction with short timeouts, no lock on any user's table, the queries sent in one pipeline, and a statement that
@@ -18,6 +18,7 @@ from dbopt.health.check import Gap
 from dbopt.health.judge import scene_of, unmet
 from dbopt.health.scene import Facts
 from dbopt.postgres import advisory
+from dbopt.postgres.connect import set_in_transaction
 from dbopt.postgres.server import FACTS, Server
 from dbopt.postgres.surroundings import SURROUNDINGS, Surroundings
 
@@ -32,16 +33,12 @@ if TYPE_CHECKING:
 
 STATEMENT_TIMEOUT_MS = 10_000  # catalogs of 100,000 indexes take some seconds; whoever needs more is overloaded
 LOCK_TIMEOUT_MS = 300  # nothing here waits for a lock; should it, it stands in the queue that it is to report
-CONNECT_TIMEOUT_SECONDS = 2  # the least that libpq knows; of one host
-CONNECT_DEADLINE_SECONDS = (
-    1.5  # of all of it: a server that is well answers in milliseconds, and cron wants its verdict
-)
+CONNECT_DEADLINE_SECONDS = 1.5  # a server that is well answers in milliseconds, and cron wants its verdict
 _IDLE_TIMEOUT_MS = 10_000  # between two statements of ours: our process has died or its machine is gone
 _CLIENT_CHECK_MS = 500  # how soon the server notices that we were killed while it works for us
 
 # For this transaction alone, so that it holds behind a pooler and stays with nobody.
-MANNERS = {
-    "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+_MANNERS = {
     "lock_timeout": str(LOCK_TIMEOUT_MS),
     "idle_in_transaction_session_timeout": str(_IDLE_TIMEOUT_MS),
     "idle_session_timeout": str(_IDLE_TIMEOUT_MS),
@@ -54,12 +51,12 @@ MANNERS = {
     "extra_float_digits": "1",
     "quote_all_identifiers": "off",
 }
-BEGIN: LiteralString = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-SETTINGS: LiteralString = (
-    "/* dbopt: manners of this transaction */ SELECT pg_catalog.set_config(s.name, s.value, true)"
-    " FROM ROWS FROM (pg_catalog.unnest(%(names)s::text[]), pg_catalog.unnest(%(values)s::text[])) AS s(name, value)"
-    " WHERE pg_catalog.current_setting(s.name, true) IS NOT NULL"
-)
+
+
+def begin(conn: Connection, statement_timeout_ms: int) -> None:
+    """A read-only transaction of one snapshot, with its manners: two statements."""
+    conn.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    set_in_transaction(conn, {**_MANNERS, "statement_timeout": str(statement_timeout_ms)})
 
 
 def collect(
@@ -76,7 +73,7 @@ def collect(
 class _Collector:
     def __init__(self, conn: Connection, statement_timeout_ms: int) -> None:
         self.conn = conn
-        self.manners = {**MANNERS, "statement_timeout": str(statement_timeout_ms)}
+        self.statement_timeout_ms = statement_timeout_ms
         self.version = divmod(conn.info.server_version, 10000)
         self.statements = self.round_trips = 0
         self.rows: dict[Query[Any], Sequence[Any]] = {}
@@ -106,11 +103,7 @@ class _Collector:
         """A transaction that is the only one of its kind on this database, and what it sees."""
         conn = self.conn
         with conn.pipeline():  # its end is the one Sync, and the one time that we wait
-            for text, parameters in (
-                (BEGIN, None),
-                (SETTINGS, {"names": list(self.manners), "values": list(self.manners.values())}),
-            ):
-                conn.execute(text, parameters)
+            begin(conn, self.statement_timeout_ms)
             lock = conn.cursor(row_factory=tuple_row)
             advisory.try_within_transaction(lock, advisory.Lock.HEALTH)
             facts = conn.cursor(row_factory=args_row(Server))

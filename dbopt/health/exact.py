@@ -17,7 +17,7 @@ from psycopg.rows import tuple_row
 
 from dbopt.health.bloat import EXACT_SECONDS, Bloat, Measured, Part, Storage
 from dbopt.health.check import NotJudged
-from dbopt.health.collect import BEGIN, MANNERS, SETTINGS
+from dbopt.health.collect import begin
 from dbopt.health.judge import scene_of, unmet
 from dbopt.postgres import advisory
 from dbopt.sizes.btree import PAGE_BYTES
@@ -164,10 +164,8 @@ class _Reader:
 
     def _ask(self, query: LiteralString, oid: int, timeout_ms: int) -> tuple[Any, ...] | None:
         conn = self.conn
-        manners = {**MANNERS, "statement_timeout": str(timeout_ms)}
-        conn.execute(BEGIN)
         try:
-            conn.execute(SETTINGS, {"names": list(manners), "values": list(manners.values())})
+            begin(conn, timeout_ms)
             lock = conn.cursor(row_factory=tuple_row)
             advisory.try_within_transaction(lock, advisory.Lock.HEALTH)
             if lock.fetchall() != [(True,)]:

@@ -13,12 +13,7 @@ import psycopg
 
 from dbopt.errors import ConnectionFailed
 from dbopt.health.check import Status
-from dbopt.health.collect import (
-    CONNECT_DEADLINE_SECONDS,
-    CONNECT_TIMEOUT_SECONDS,
-    LOCK_TIMEOUT_MS,
-    STATEMENT_TIMEOUT_MS,
-)
+from dbopt.health.collect import CONNECT_DEADLINE_SECONDS, STATEMENT_TIMEOUT_MS, begin
 from dbopt.postgres.query import Query
 from dbopt.units import format_duration
 from dbopt.values import dataclass
@@ -95,16 +90,8 @@ def _asked(result: Result, replicas: Mapping[str, Connect]) -> Result:
 
 
 def _scans(connect: Connect, indexes: Sequence[str]) -> list[ReplicaScans]:
-    with contextlib.closing(
-        connect(
-            read_only=True,
-            statement_timeout_ms=STATEMENT_TIMEOUT_MS,
-            lock_timeout_ms=LOCK_TIMEOUT_MS,
-            connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
-            deadline_seconds=CONNECT_DEADLINE_SECONDS,
-            session_manners=True,
-        )
-    ) as conn:
+    with contextlib.closing(connect(deadline_seconds=CONNECT_DEADLINE_SECONDS)) as conn:
+        begin(conn, STATEMENT_TIMEOUT_MS)
         return REPLICA_SCANS.rows(conn, divmod(conn.info.server_version, 10000), {"indexes": list(indexes)})
 
 

@@ -12,13 +12,7 @@ import psycopg
 
 from dbopt.errors import ConnectionFailed
 from dbopt.health.checks import cannot_connect
-from dbopt.health.collect import (
-    CONNECT_DEADLINE_SECONDS,
-    CONNECT_TIMEOUT_SECONDS,
-    LOCK_TIMEOUT_MS,
-    STATEMENT_TIMEOUT_MS,
-    collect,
-)
+from dbopt.health.collect import CONNECT_DEADLINE_SECONDS, STATEMENT_TIMEOUT_MS, collect
 from dbopt.health.judge import judge
 from dbopt.health.verdict import About, Verdict
 from dbopt.postgres.connect import lost
@@ -36,16 +30,7 @@ if TYPE_CHECKING:
 class Connect(Protocol):
     """Opens a session for `health`; the CLI knows where to."""
 
-    def __call__(
-        self,
-        *,
-        read_only: bool,
-        statement_timeout_ms: int,
-        lock_timeout_ms: int,
-        connect_timeout_seconds: int,
-        deadline_seconds: float,
-        session_manners: bool,
-    ) -> Connection: ...
+    def __call__(self, *, deadline_seconds: float) -> Connection: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +95,7 @@ def look(connect: Connect, *, name: str | None, place: str, wishes: Wishes) -> t
 
 def _facts(connect: Connect, place: str, wishes: Wishes) -> tuple[Facts, tuple[str, ...]]:
     """With notes on what could not be measured. Raises ConnectionFailed, AnotherRunner."""
-    with contextlib.closing(_open(connect, wishes)) as conn:
+    with contextlib.closing(connect(deadline_seconds=CONNECT_DEADLINE_SECONDS)) as conn:
         try:
             facts = collect(conn, wishes.checks, statement_timeout_ms=wishes.statement_timeout_ms)
             if not wishes.exact:
@@ -123,16 +108,5 @@ def _facts(connect: Connect, place: str, wishes: Wishes) -> tuple[Facts, tuple[s
                 raise
             failure = exc
     # The server knows better what has happened than a connection that is gone.
-    _open(connect, wishes).close()
+    connect(deadline_seconds=CONNECT_DEADLINE_SECONDS).close()
     raise lost(failure, place) from failure
-
-
-def _open(connect: Connect, wishes: Wishes) -> Connection:
-    return connect(
-        read_only=True,
-        statement_timeout_ms=wishes.statement_timeout_ms,
-        lock_timeout_ms=LOCK_TIMEOUT_MS,
-        connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
-        deadline_seconds=CONNECT_DEADLINE_SECONDS,
-        session_manners=False,  # collect's transactions bring theirs
-    )

@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from concurrent.futures import Future, InvalidStateError
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
 
 import psycopg
 from psycopg import conninfo as pq_conninfo
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("dbopt.sql")
 
 CONNECT_TIMEOUT_SECONDS = 10  # libpq's own default is to wait for ever
+CONNECT_TIMEOUT_LEAST_SECONDS = 2  # the least that libpq knows; of one host
 STATEMENT_TIMEOUT_MS = 30_000  # DB_STATEMENT_TIMEOUT of the guide that dbopt succeeds
 LOCK_TIMEOUT_MS = 2_000  # a plan that waits longer stands in a lock queue, and makes it longer
 
@@ -40,30 +41,15 @@ def connect(
     read_only: bool,
     statement_timeout_ms: int = STATEMENT_TIMEOUT_MS,
     lock_timeout_ms: int = LOCK_TIMEOUT_MS,
-    connect_timeout_seconds: int = CONNECT_TIMEOUT_SECONDS,
-    deadline_seconds: float | None = None,
-    session_manners: bool = True,
     settings: Mapping[str, str] | None = None,
 ) -> Connection:
     """A session in autocommit with its manners set, as `dbopt COMMAND`.
 
-    Without `session_manners` nothing is set, which saves a round trip: each transaction has to bring its own.
     `conninfo` is a libpq conninfo string or URI; what it leaves out comes from the PG* variables, as with psql.
-    connect_timeout counts for each host, in whole seconds, from 2 on, and names take what they take; by the deadline
-    all of it is over, however long a connect_timeout the user has set.
     Raises ConnectionFailed, its hint being what to type; passwords never appear in it.
     """
-    # application_name of the environment or the DSN is somebody's default for programs; ours says what this is.
-    try:
-        parameters = pq_conninfo.conninfo_to_dict(conninfo)
-    except psycopg.ProgrammingError as exc:
-        raise ConnectionFailed(
-            "could not read the connection string",
-            kind=NoSession.SETTINGS,
-            detail=_masked(str(exc), conninfo),
-            hint=_HINT_DSN,
-        ) from None
-    parameters["application_name"] = f"dbopt {command}"
+    parameters = _parameters(conninfo, command)
+    parameters.setdefault("connect_timeout", CONNECT_TIMEOUT_SECONDS)
     manners = {
         "statement_timeout": str(statement_timeout_ms),
         "lock_timeout": str(lock_timeout_ms),
@@ -77,17 +63,28 @@ def connect(
         "extra_float_digits": "1",
         **(settings or {}),
     }
-    if not session_manners:
-        manners = {}
-    if deadline_seconds is None:
-        parameters.setdefault("connect_timeout", connect_timeout_seconds)
-        return _open(parameters, manners, conninfo)
-    parameters["connect_timeout"] = connect_timeout_seconds
+    conn = _open(parameters, conninfo)
+    try:
+        apply_settings(conn, manners)
+    except psycopg.Error as exc:
+        conn.close()
+        raise _connection_failed(exc, conninfo, parameters) from None
+    return conn
+
+
+def connect_by(conninfo: str, *, command: str, deadline_seconds: float) -> Connection:
+    """A session in autocommit as `dbopt COMMAND`, in which nothing is set: each transaction brings its own manners
+    (`set_in_transaction`), which saves a round trip, and leaves nothing behind a pooler.
+
+    By the deadline all of it is over, however many hosts there are, and however long a connect_timeout the user has
+    set. Raises ConnectionFailed as `connect` does.
+    """
+    parameters = {**_parameters(conninfo, command), "connect_timeout": CONNECT_TIMEOUT_LEAST_SECONDS}
     hosts = _hosts(parameters)
     failures: list[ConnectionFailed] = []
     for host in hosts:
         try:
-            return _by(deadline_seconds / len(hosts), functools.partial(_open, host, manners, conninfo), conninfo)
+            return _by(deadline_seconds / len(hosts), functools.partial(_open, host, conninfo), conninfo)
         except ConnectionFailed as exc:
             failures.append(exc)
     last = failures[-1]
@@ -95,9 +92,23 @@ def connect(
     raise ConnectionFailed(last.message, kind=last.kind, detail="\n".join(details) or None, hint=last.hint)
 
 
-def _open(parameters: Mapping[str, Any], manners: Mapping[str, str], conninfo: str) -> Connection:
+def _parameters(conninfo: str, command: str) -> dict[str, Any]:
     try:
-        conn = psycopg.connect(
+        parameters = pq_conninfo.conninfo_to_dict(conninfo)
+    except psycopg.ProgrammingError as exc:
+        raise ConnectionFailed(
+            "could not read the connection string",
+            kind=NoSession.SETTINGS,
+            detail=_masked(str(exc), conninfo),
+            hint=_HINT_DSN,
+        ) from None
+    # application_name of the environment or the DSN is somebody's default for programs; ours says what this is.
+    return {**parameters, "application_name": f"dbopt {command}"}
+
+
+def _open(parameters: Mapping[str, Any], conninfo: str) -> Connection:
+    try:
+        return psycopg.connect(
             "",
             autocommit=True,
             prepare_threshold=None,
@@ -106,12 +117,6 @@ def _open(parameters: Mapping[str, Any], manners: Mapping[str, str], conninfo: s
         )
     except psycopg.Error as exc:
         raise _connection_failed(exc, conninfo, parameters) from None
-    try:
-        apply_settings(conn, manners)
-    except psycopg.Error as exc:
-        conn.close()
-        raise _connection_failed(exc, conninfo, parameters) from None
-    return conn
 
 
 def _hosts(parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -167,20 +172,33 @@ def _by(seconds: float, attempt: Callable[[], Connection], conninfo: str) -> Con
         ) from None
 
 
+# A setting that this version does not have is left out.
+_SET: LiteralString = (
+    "/* dbopt: settings */ SELECT pg_catalog.set_config(s.name, s.value, %(local)s::bool)"
+    " FROM ROWS FROM (pg_catalog.unnest(%(names)s::text[]), pg_catalog.unnest(%(values)s::text[])) AS s(name, value)"
+    " WHERE (%(local)s::bool OR pg_catalog.pg_backend_pid() = %(pid)s)"
+    " AND pg_catalog.current_setting(s.name, true) IS NOT NULL"
+)
+
+
 def apply_settings(conn: Connection, settings: Mapping[str, str]) -> None:
-    """SET for this session, values bound, one round trip. A setting that this version does not have is left out.
+    """SET for this session, values bound, one round trip.
 
     Not behind a pooler, which makes up the pid that a client is told: what is set there stays with a session of the
     server's that the next client gets, who would find it read-only.
     """
     if settings:
-        conn.execute(
-            "/* dbopt: session settings */ SELECT pg_catalog.set_config(s.name, s.value, false)"
-            " FROM ROWS FROM (pg_catalog.unnest(%(names)s::text[]), pg_catalog.unnest(%(values)s::text[]))"
-            " AS s(name, value) WHERE pg_catalog.pg_backend_pid() = %(pid)s"
-            " AND pg_catalog.current_setting(s.name, true) IS NOT NULL",
-            {"names": list(settings), "values": list(settings.values()), "pid": conn.info.backend_pid},
-        )
+        _set(conn, settings, local=False)
+
+
+def set_in_transaction(conn: Connection, settings: Mapping[str, str]) -> None:
+    """SET LOCAL for the transaction that is open, values bound, one statement."""
+    _set(conn, settings, local=True)
+
+
+def _set(conn: Connection, settings: Mapping[str, str], *, local: bool) -> None:
+    names, values = list(settings), list(settings.values())
+    conn.execute(_SET, {"names": names, "values": values, "local": local, "pid": conn.info.backend_pid})
 
 
 class LoggingCursor(psycopg.Cursor[Any]):

@@ -11,7 +11,7 @@ from psycopg.conninfo import make_conninfo
 from dbopt.health.checks import all_checks, load
 from dbopt.health.deltas import Sample
 from dbopt.health.run import Wishes, look
-from dbopt.postgres.connect import connect
+from dbopt.postgres.connect import connect_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,7 @@ def run_check(
 ) -> Result:
     """One check's Result on a database, as `user`."""
     verdict, _ = look(
-        functools.partial(connect, _conninfo(database, user), command="health"),
+        functools.partial(connect_by, _conninfo(database, user), command="health"),
         name=None,
         place=database.name,
         wishes=Wishes(
@@ -58,7 +58,7 @@ def look_at(
 ) -> tuple[Verdict, Facts]:
     """The verdict of all checks, or of these, and what they were judged by."""
     return look(
-        functools.partial(connect, _conninfo(database, user), command="health"),
+        functools.partial(connect_by, _conninfo(database, user), command="health"),
         name=None,
         place=database.name,
         wishes=Wishes(checks=[load(check_id) for check_id in checks] or all_checks(), **wishes),

@@ -21,7 +21,7 @@ from dbopt.health.checks import load
 from dbopt.health.run import Wishes
 from dbopt.health.run import look as health_look
 from dbopt.postgres import refused
-from dbopt.postgres.connect import connect
+from dbopt.postgres.connect import connect_by
 from dbopt.postgres.query import Query
 from tests.health.conftest import SLOTS
 from tests.health.waiting import role
@@ -39,7 +39,7 @@ SECRET = "s3cr3t-Pa55"
 
 def look(conninfo: str, *checks: Check[Any]) -> Verdict:
     verdict, _ = health_look(
-        functools.partial(connect, conninfo, command="health"),
+        functools.partial(connect_by, conninfo, command="health"),
         name=None,
         place="here",
         wishes=Wishes(checks=checks or (load("cannot-connect"), load("connection-slots"))),

@@ -11,7 +11,7 @@ from helpers import wait_until
 
 from dbopt.health.check import Status
 from dbopt.health.replicas import asked
-from dbopt.postgres import connect as connects
+from dbopt.postgres.connect import connect_by
 from tests.health.looks import run_check
 from tests.health.standby import caught_up, pair
 
@@ -79,7 +79,7 @@ def test_a_replica_that_cannot_be_asked_may_scan_them_all(look: Any) -> None:
 def test_a_replica_that_has_counted_for_too_short_a_time_knows_nothing(servers: tuple[Node, Node]) -> None:
     found = run_check(servers[0].database, "unused-index", limits={"window": 0.001, "min_size": 8192})
     assert found.status is Status.WARNING
-    connect = functools.partial(connects.connect, servers[1].database.conninfo, command="health")
+    connect = functools.partial(connect_by, servers[1].database.conninfo, command="health")
     (result,) = asked([found], {"reports": connect})  # of the check's own window, a week
     assert (result.status, result.blind, result.findings) == (Status.UNKNOWN, False, ())
     assert (result.reason or "").startswith("the replica reports has counted scans for ")
