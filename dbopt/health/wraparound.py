@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from psycopg.sql import Identifier
 
 from dbopt.health.check import Status, above
+from dbopt.postgres.tables import TABLE_STATE, TableState
 from dbopt.values import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from dbopt.health.scene import Scene
-    from dbopt.postgres.tables import TableState
+    from dbopt.postgres.databases import DatabaseState
 
 # Half of the 4 billion are the past, half the future; the server stops 3 million before the end.
 IDS = 2**31
@@ -43,15 +44,54 @@ class Aged:
     oldest: tuple[str, ...] = ()  # tables of a database, those that autovacuum should have been at
 
 
-def tables_over(aged: list[Aged], scene: Scene) -> Iterator[Aged]:
-    """Those that are problems: of tables only these are of interest, while databases are measured always."""
-    assert scene.thresholds is not None
-    for item in aged:
-        if scene.thresholds.judge(item.age).is_problem:
-            yield item
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """One of the two counters: its name, and where databases and tables have their ages of it."""
+
+    what: str
+    database_age: Callable[[DatabaseState], int | None]
+    database_max_age: Callable[[DatabaseState], int]
+    table_age: Callable[[TableState], int]
+    toast_age: Callable[[TableState], int | None]
+    table_max_age: Callable[[TableState], int]
+
+    def rows(self, databases: Sequence[DatabaseState], scene: Scene) -> Iterator[Aged]:
+        """Every database, as they are measured always; of tables those that are problems."""
+        tables = [self._table(table, scene) for table in scene.rows(TABLE_STATE)]
+        for row in databases:
+            age = self.database_age(row)
+            if row.datname is not None and age is not None:
+                yield Aged(
+                    subject=row.datname,
+                    what=self.what,
+                    age=age,
+                    freeze_max_age=self.database_max_age(row),
+                    datname=row.datname,
+                    allows_connections=row.allows_connections,
+                    is_current=row.is_current,
+                    on_standby=scene.server.in_recovery,
+                    oldest=_oldest(tables) if row.is_current else (),
+                )
+        assert scene.thresholds is not None
+        yield from (table for table in tables if scene.thresholds.judge(table.age).is_problem)
+
+    def _table(self, row: TableState, scene: Scene) -> Aged:
+        age, toast = self.table_age(row), self.toast_age(row) or 0
+        return Aged(
+            subject=row.relation,
+            what=self.what,
+            age=max(age, toast),
+            freeze_max_age=self.table_max_age(row),
+            datname=scene.server.dbname,
+            allows_connections=True,
+            is_current=True,
+            on_standby=scene.server.in_recovery,
+            table=row,
+            by_toast=toast > age,
+        )
 
 
-def oldest(aged: list[Aged]) -> tuple[str, ...]:
+def _oldest(aged: list[Aged]) -> tuple[str, ...]:
     late = [item for item in aged if item.table is not None and not item.table.is_temporary]
     return tuple(item.subject for item in sorted(late, key=lambda item: (-item.age, item.subject))[:_NAMED])
 

@@ -14,55 +14,20 @@ https://www.postgresql.org/docs/current/routine-vacuuming.html#VACUUM-FOR-WRAPAR
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from dbopt.health import wraparound
 from dbopt.health.check import Check, Group, Unit
-from dbopt.health.wraparound import Aged
-from dbopt.postgres.databases import DATABASES, DatabaseState
-from dbopt.postgres.tables import TABLE_STATE, TableState
+from dbopt.health.wraparound import Aged, Counted
+from dbopt.postgres.databases import DATABASES
+from dbopt.postgres.tables import TABLE_STATE
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from dbopt.health.scene import Scene
-
-_WHAT = "transactions"
-
-
-def _table(row: TableState, scene: Scene) -> Aged:
-    toast = row.toast_relfrozenxid_age or 0
-    return Aged(
-        subject=row.relation,
-        what=_WHAT,
-        age=max(row.relfrozenxid_age, toast),
-        freeze_max_age=row.freeze_max_age,
-        datname=scene.server.dbname,
-        allows_connections=True,
-        is_current=True,
-        on_standby=scene.server.in_recovery,
-        table=row,
-        by_toast=toast > row.relfrozenxid_age,
-    )
-
-
-def _rows(rows: Sequence[DatabaseState], scene: Scene) -> Iterator[Aged]:
-    tables = [_table(table, scene) for table in scene.rows(TABLE_STATE)]
-    for row in rows:
-        if row.datname is not None and row.datfrozenxid_age is not None:
-            yield Aged(
-                subject=row.datname,
-                what=_WHAT,
-                age=row.datfrozenxid_age,
-                freeze_max_age=row.freeze_max_age,
-                datname=row.datname,
-                allows_connections=row.allows_connections,
-                is_current=row.is_current,
-                on_standby=scene.server.in_recovery,
-                oldest=wraparound.oldest(tables) if row.is_current else (),
-            )
-    yield from wraparound.tables_over(tables, scene)
-
+_COUNTED = Counted(
+    what="transactions",
+    database_age=lambda database: database.datfrozenxid_age,
+    database_max_age=lambda database: database.freeze_max_age,
+    table_age=lambda table: table.relfrozenxid_age,
+    toast_age=lambda table: table.toast_relfrozenxid_age,
+    table_max_age=lambda table: table.freeze_max_age,
+)
 
 CHECK: Check[Aged] = Check(
     id="transaction-id-wraparound",
@@ -72,7 +37,7 @@ CHECK: Check[Aged] = Check(
     also=(TABLE_STATE,),
     unit=Unit.TRANSACTIONS,
     thresholds=wraparound.THRESHOLDS,
-    rows=_rows,
+    rows=_COUNTED.rows,
     grade=wraparound.grade,
     subject=lambda row: row.subject,
     measure=lambda row: row.age,
