@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 from psycopg import errors
+from psycopg.conninfo import make_conninfo
+from server import Database
 
 from dbopt.health.check import Status
 from tests.health.looks import counted, only, run_check, subjects
-
-if TYPE_CHECKING:
-    from server import Database
 
 
 class TestConstraintNotValid:
@@ -119,12 +116,18 @@ class TestCollationVersionMismatch:
 
     @pytest.mark.pg(">= 15")
     def test_the_default_of_a_database(self, database: Database) -> None:
-        [(actual,)] = database.sql(
-            "SELECT pg_database_collation_actual_version(oid) FROM pg_database WHERE datname = current_database()"
-        )
-        if actual is None:
-            pytest.skip("the default collation of this server has no version")
-        database.sql("UPDATE pg_database SET datcollversion = '0' WHERE datname = current_database()")
-        finding = only(run_check(database, "collation-version-mismatch"))
-        assert finding.subject == database.name
-        assert "REFRESH COLLATION VERSION" in (finding.remedy or "")
+        name = f"{database.name}_icu"
+        try:
+            database.sql(f"CREATE DATABASE {name} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'de' LOCALE 'C'")
+        except errors.FeatureNotSupported:
+            pytest.skip("this server was built without ICU")
+        german = Database(make_conninfo(database.conninfo, dbname=name), name)
+        try:
+            assert run_check(german, "collation-version-mismatch").status is Status.OK
+            german.sql("UPDATE pg_database SET datcollversion = '0' WHERE datname = current_database()")
+            finding = only(run_check(german, "collation-version-mismatch"))
+            assert finding.subject == name
+            assert "REFRESH COLLATION VERSION" in (finding.remedy or "")
+        finally:
+            german.close()
+            database.sql(f"DROP DATABASE {name} WITH (FORCE)")
