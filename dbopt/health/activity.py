@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dbopt.health.check import Gap
-from dbopt.health.deltas import Counters, delta
+from dbopt.health.deltas import Counters
 from dbopt.units import format_duration
 from dbopt.values import dataclass
 
@@ -49,17 +49,15 @@ def lately(
     rows: Sequence[DatabaseState], scene: Scene, measure: Callable[[Activity], float], *names: str
 ) -> Iterator[Activity]:
     """Each database's window, or why there is none. A problem is one in a window of any length."""
-    before = scene.before
-    known = {} if before is None else {item.subject: item for item in before.counters.get(scene.check_id, ())}
     now = scene.surroundings.now
     for item in counters(rows, *names):
-        found = delta(item, now, known.get(item.subject), None if before is None else before.taken_at)
+        found = scene.delta(item)
         if found is None:
             yield Activity(item.subject, 0.0, {}, _OLD)
             continue
         activity = Activity(item.subject, found.seconds, found.values)
         age = None if item.since is None else (now - item.since).total_seconds()
-        problem = scene.thresholds is not None and scene.thresholds.judge(measure(activity)).is_problem
+        problem = scene.thresholds.judge(measure(activity)).is_problem
         if age is not None and age < _YOUNG_SECONDS and not problem:
             reason = f"the counters were reset only {format_duration(round(age))} ago"
             activity = Activity(item.subject, found.seconds, found.values, Gap(reason, "Run dbopt health again."))

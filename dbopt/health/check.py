@@ -37,6 +37,10 @@ class Status(StrEnum):
     def rank(self) -> int:
         return list(Status).index(self)
 
+    @classmethod
+    def worst(cls, found: Iterable[Finding], *, default: Status) -> Status:
+        return max((finding.status for finding in found), key=lambda status: status.rank, default=default)
+
     @property
     def is_problem(self) -> bool:
         return self in (Status.WARNING, Status.CRITICAL)
@@ -228,7 +232,7 @@ class Result:
     ignored: tuple[Finding, ...] = ()
     known: tuple[Finding, ...] = ()
     pending: tuple[Finding, ...] = ()
-    thresholds: Thresholds | None = None  # by which it was judged; None: it was not
+    judged: bool = False  # by the check's thresholds; not so where it lacked something, or there was no connection
 
     @property
     def id(self) -> str:

@@ -24,7 +24,7 @@ from dbopt.sizes.btree import PAGE_BYTES
 from dbopt.sizes.heap import packed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from dbopt.health.check import Check
     from dbopt.health.scene import Facts
@@ -70,7 +70,6 @@ def measure(
     conn: Connection,
     facts: Facts,
     checks: Sequence[Check[Any]],
-    limits: Mapping[str, Mapping[str, float]],
 ) -> tuple[Facts, tuple[str, ...]]:
     """The facts with what was measured, and notes on what could not be. `conn` is as collect() left it."""
     asked = [check for check in checks if check.id in CHECKS]
@@ -79,7 +78,7 @@ def measure(
     exact: dict[int, Measured] = {}
     notes: dict[str, None] = {}
     for check in asked:
-        scene = scene_of(check, facts, limits=limits.get(check.id))
+        scene = scene_of(check, facts)
         if unmet(check, scene) is not None:
             continue
         try:

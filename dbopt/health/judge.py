@@ -9,9 +9,8 @@ from dbopt.health.check import Check, Finding, Gap, NotJudged, Result, Status
 from dbopt.health.scene import Scene
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from dbopt.health.check import Thresholds
     from dbopt.health.deltas import Sample
     from dbopt.health.scene import Facts
 
@@ -22,14 +21,11 @@ def judge(
     check: Check[Any],
     facts: Facts,
     *,
-    thresholds: Thresholds | None = None,
-    limits: Mapping[str, float] | None = None,
     before: Sample | None = None,
     show_literals: bool = False,
 ) -> Result:
-    """One check's Result. `thresholds` and `limits` stand in for the check's own."""
-    limit = thresholds or check.thresholds
-    scene = scene_of(check, facts, limits=limits, thresholds=limit, before=before, show_literals=show_literals)
+    """One check's Result. `before` is what an earlier run kept."""
+    scene = scene_of(check, facts, before=before, show_literals=show_literals)
     missing = unmet(check, scene)
     if missing is not None:
         return missing
@@ -44,47 +40,39 @@ def judge(
         if gap is not None:
             gaps.append((check.subject(row), gap))
         else:
-            findings.append(_finding(check, row, limit))
+            findings.append(_finding(check, row))
     problems = sorted(
         (finding for finding in findings if finding.status.is_problem),
         key=lambda finding: (-finding.status.rank, _gravity(check, finding), finding.subject),
     )
     measured = tuple(finding for finding in findings if not finding.status.is_problem) if check.gauge else ()
     if check.advice:
-        return Result(check=check, status=Status.OK, advice=tuple(problems), measured=measured, thresholds=limit)
-    trees = check.trees(rows) if check.trees else ()
-    status = max((finding.status for finding in problems), key=lambda status: status.rank, default=Status.OK)
-    if not gaps:
-        return Result(
-            check=check, status=status, findings=tuple(problems), measured=measured, trees=trees, thresholds=limit
-        )
-    reason, hint = _summed_up(gaps)
+        return Result(check=check, status=Status.OK, judged=True, advice=tuple(problems), measured=measured)
+    reason, hint = _summed_up(gaps) if gaps else (None, None)
     return Result(
         check=check,
-        status=status if problems else Status.UNKNOWN,
+        status=Status.worst(problems, default=Status.UNKNOWN if gaps else Status.OK),
+        judged=True,
         reason=reason,
         hint=hint,
         blind=any(gap.blind for _, gap in gaps),
         findings=tuple(problems),
         measured=measured,
-        trees=trees,
-        thresholds=limit,
+        trees=check.trees(rows) if check.trees else (),
     )
 
 
-def scene_of(
-    check: Check[Any],
-    facts: Facts,
-    *,
-    limits: Mapping[str, float] | None = None,
-    thresholds: Thresholds | None = None,
-    before: Sample | None = None,
-    show_literals: bool = False,
-) -> Scene:
-    own = {limit.name: limit.value for limit in check.limits}
+def scene_of(check: Check[Any], facts: Facts, *, before: Sample | None = None, show_literals: bool = False) -> Scene:
     if before is not None and before.system_identifier != facts.server.system_identifier:
         before = None  # failed over or restored: another server's counters
-    return Scene(facts, check.id, {**own, **(limits or {})}, before, show_literals, thresholds or check.thresholds)
+    return Scene(
+        facts=facts,
+        limits={limit.name: limit.value for limit in check.limits},
+        thresholds=check.thresholds,
+        earlier={} if before is None else {item.subject: item for item in before.counters.get(check.id, ())},
+        earlier_at=None if before is None else before.taken_at,
+        show_literals=show_literals,
+    )
 
 
 def unmet(check: Check[Any], scene: Scene) -> Result | None:
@@ -101,9 +89,9 @@ def unmet(check: Check[Any], scene: Scene) -> Result | None:
     return None
 
 
-def _finding(check: Check[Any], row: Any, thresholds: Thresholds) -> Finding:
+def _finding(check: Check[Any], row: Any) -> Finding:
     measure = check.measure(row)
-    status = check.grade(row) or thresholds.judge(measure)
+    status = check.grade(row) or check.thresholds.judge(measure)
     grave = status.is_problem
     return Finding(
         subject=check.subject(row),

@@ -31,7 +31,7 @@ def set_aside(result: Result, field: str, chosen: Callable[[Finding], Finding | 
     nothing_left = Status.OK if result.reason is None else Status.UNKNOWN
     changes: dict[str, Any] = {
         "findings": tuple(left),
-        "status": max((finding.status for finding in left), key=lambda status: status.rank, default=nothing_left),
+        "status": Status.worst(left, default=nothing_left),
         field: (*getattr(result, field), *aside),
     }
     if not left:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,7 +20,7 @@ from dbopt.values import dataclass
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from dbopt.health.check import Check, Thresholds
+    from dbopt.health.check import Check
     from dbopt.health.deltas import Sample
     from dbopt.health.scene import Facts
     from dbopt.postgres.connect import Connection
@@ -35,13 +34,10 @@ class Connect(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """What this look is made with. `thresholds` and `limits` by check id: those that are not the check's own."""
+    """What this look is made with. `recall` gives what earlier runs have kept, by check id."""
 
     checks: Sequence[Check[Any]]
-    thresholds: Mapping[str, Thresholds] = field(default_factory=dict)
-    limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    before: Sample | None = None
-    recall: Callable[[Facts], Mapping[str, Sample]] | None = None  # by check; instead of `before`
+    recall: Callable[[Facts], Mapping[str, Sample]] | None = None
     show_literals: bool = False
     exact: bool = False  # read relations where an estimate would do
     statement_timeout_ms: int = STATEMENT_TIMEOUT_MS
@@ -62,14 +58,7 @@ def look(connect: Connect, *, name: str | None, place: str, wishes: Wishes) -> t
         return verdict, None
     recalled = {} if wishes.recall is None else wishes.recall(facts)
     results = tuple(
-        judge(
-            check,
-            facts,
-            thresholds=wishes.thresholds.get(check.id),
-            limits=wishes.limits.get(check.id),
-            before=recalled.get(check.id, wishes.before),
-            show_literals=wishes.show_literals,
-        )
+        judge(check, facts, before=recalled.get(check.id), show_literals=wishes.show_literals)
         for check in wishes.checks
     )
     server = facts.server
@@ -102,7 +91,7 @@ def _facts(connect: Connect, place: str, wishes: Wishes) -> tuple[Facts, tuple[s
                 return facts, ()
             from dbopt.health.exact import measure  # rarely asked for
 
-            return measure(conn, facts, wishes.checks, wishes.limits)
+            return measure(conn, facts, wishes.checks)
         except psycopg.Error as exc:
             if not conn.closed:
                 raise

@@ -6,14 +6,16 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dbopt.health.check import NotJudged
-from dbopt.health.deltas import Counters, Delta, Sample, delta
+from dbopt.health.deltas import delta
 from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from dbopt.health.bloat import Measured
     from dbopt.health.check import Gap, Thresholds
+    from dbopt.health.deltas import Counters, Delta
     from dbopt.postgres.query import Query
     from dbopt.postgres.server import Server
     from dbopt.postgres.surroundings import Surroundings
@@ -34,16 +36,16 @@ class Facts:
     exact: Mapping[int, Measured] = field(default_factory=dict)  # relations that were read, by oid: --exact
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """One check's view: the facts, its own limits, and what the last run saw."""
+    """One check's view: the facts, its own limits and thresholds, and its counters in an earlier run, by subject."""
 
     facts: Facts
-    check_id: str
     limits: Mapping[str, float]
-    before: Sample | None = None
+    thresholds: Thresholds
+    earlier: Mapping[str, Counters]
+    earlier_at: datetime | None  # None: there was no such run
     show_literals: bool = False  # values inside of live statements are somebody's data
-    thresholds: Thresholds | None = None  # that its rows will be judged by, where there are many to choose from
 
     @property
     def server(self) -> Server:
@@ -60,13 +62,19 @@ class Scene:
             raise NotJudged(gap.reason, hint=gap.hint, blind=gap.blind)
         return self.facts.rows[query]
 
+    @property
+    def seconds_since(self) -> float:
+        """The earlier run; 0 where there was none."""
+        return 0.0 if self.earlier_at is None else (self.surroundings.now - self.earlier_at).total_seconds()
+
+    def delta(self, now: Counters) -> Delta | None:
+        """What one subject's counters did; None where no window of a useful length is known."""
+        return delta(now, self.surroundings.now, self.earlier.get(now.subject), self.earlier_at)
+
     def deltas(self, counters: Iterable[Counters]) -> Iterator[Delta]:
         """Of each subject that has a window; raises NotJudged where no subject has one."""
-        before = {} if self.before is None else {c.subject: c for c in self.before.counters.get(self.check_id, ())}
-        before_at = None if self.before is None else self.before.taken_at
         counters = tuple(counters)
-        found = [delta(now, self.surroundings.now, before.get(now.subject), before_at) for now in counters]
-        usable = [item for item in found if item is not None]
+        usable = [item for item in map(self.delta, counters) if item is not None]
         if counters and not usable:
             raise NotJudged(
                 "the counters have run for too long to speak of the present",

@@ -72,7 +72,6 @@ class Counted:
                     on_standby=scene.server.in_recovery,
                     oldest=_oldest(tables) if row.is_current else (),
                 )
-        assert scene.thresholds is not None
         yield from (table for table in tables if scene.thresholds.judge(table.age).is_problem)
 
     def _table(self, row: TableState, scene: Scene) -> Aged:

@@ -63,7 +63,7 @@ def _result(result: Result) -> dict[str, Any]:
         "reason": result.reason,
         "hint": result.hint,
         "blind": result.blind,
-        "thresholds": None if result.thresholds is None else _thresholds(result.thresholds),
+        "thresholds": _thresholds(result.check.thresholds) if result.judged else None,
         "findings": [_finding(finding) for finding in result.findings],
         "measured": [_finding(finding) for finding in result.measured],
         "advice": [_finding(finding, graded=False) for finding in result.advice],

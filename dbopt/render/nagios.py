@@ -104,15 +104,14 @@ def _measures(result: Result, before: str) -> dict[str, str]:
     check = result.check
     findings = [*result.findings, *result.measured] if check.gauge else result.findings[:1]
     scale, least_and_most = (100, "0;100") if check.unit is Unit.RATIO else (1, "0")
-    limits = result.thresholds
+    limits = check.thresholds
     found: dict[str, str] = {}
     for finding in findings:
         if not math.isfinite(finding.measure):
             continue
-        below = limits is not None and limits.below
         warning, critical = (
-            "" if limit is None or not math.isfinite(limit) else _number(limit * scale) + (":" if below else "")
-            for limit in ((limits.warning, limits.critical) if limits else (None, None))
+            "" if limit is None or not math.isfinite(limit) else _number(limit * scale) + (":" if limits.below else "")
+            for limit in (limits.warning, limits.critical)
         )
         label = _label(f"{before}{check.id} {finding.subject}" if check.gauge else f"{before}{check.id}")
         value = f"{_number(finding.measure * scale)}{_UNITS.get(check.unit, '')}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from helpers import wait_until
@@ -14,17 +15,13 @@ from dbopt.health.run import Wishes, look
 from dbopt.postgres.connect import connect_by
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from server import Database
 
-    from dbopt.health.check import Finding, Result, Thresholds
+    from dbopt.health.check import Check, Finding, Result, Thresholds
     from dbopt.health.scene import Facts
     from dbopt.health.verdict import Verdict
-
-
-def _conninfo(database: Database, user: str | None) -> str:
-    return make_conninfo(database.conninfo, user=user) if user else database.conninfo
 
 
 def run_check(
@@ -38,31 +35,51 @@ def run_check(
     **wishes: Any,
 ) -> Result:
     """One check's Result on a database, as `user`."""
-    verdict, _ = look(
-        functools.partial(connect_by, _conninfo(database, user), command="health"),
-        name=None,
-        place=database.name,
-        wishes=Wishes(
-            checks=[load(check_id)],
-            thresholds={check_id: thresholds} if thresholds else {},
-            limits={check_id: limits} if limits else {},
-            before=before,
-            **wishes,
-        ),
-    )
+    verdict, _ = _look(database, user, [tuned(check_id, thresholds, limits)], before, **wishes)
     return verdict.results[0]
 
 
 def look_at(
-    database: Database, *, user: str | None = None, checks: Sequence[str] = (), **wishes: Any
+    database: Database,
+    *,
+    user: str | None = None,
+    checks: Sequence[str] = (),
+    thresholds: Mapping[str, Thresholds] | None = None,
+    limits: Mapping[str, Mapping[str, float]] | None = None,
+    before: Sample | None = None,
+    **wishes: Any,
 ) -> tuple[Verdict, Facts]:
     """The verdict of all checks, or of these, and what they were judged by."""
-    return look(
-        functools.partial(connect_by, _conninfo(database, user), command="health"),
+    ids = checks or [check.id for check in all_checks()]
+    other = [tuned(id_, (thresholds or {}).get(id_), (limits or {}).get(id_)) for id_ in ids]
+    return _look(database, user, other, before, **wishes)
+
+
+def tuned(check_id: str, thresholds: Thresholds | None = None, limits: Mapping[str, float] | None = None) -> Check[Any]:
+    """A check with other numbers, as dbopt.yaml can give it."""
+    check, other = load(check_id), limits or {}
+    return replace(
+        check,
+        thresholds=thresholds or check.thresholds,
+        limits=tuple(replace(limit, value=other.get(limit.name, limit.value)) for limit in check.limits),
+    )
+
+
+def _look(
+    database: Database, user: str | None, checks: Sequence[Check[Any]], before: Sample | None, **wishes: Any
+) -> tuple[Verdict, Facts]:
+    def recall(_facts: Facts) -> dict[str, Sample]:
+        return {} if before is None else {check.id: before for check in checks}
+
+    conninfo = make_conninfo(database.conninfo, user=user) if user else database.conninfo
+    verdict, facts = look(
+        functools.partial(connect_by, conninfo, command="health"),
         name=None,
         place=database.name,
-        wishes=Wishes(checks=[load(check_id) for check_id in checks] or all_checks(), **wishes),
+        wishes=Wishes(checks=checks, recall=recall, **wishes),
     )
+    assert facts is not None, verdict.results[0]
+    return verdict, facts
 
 
 def sample_of(facts: Facts, *check_ids: str) -> Sample:

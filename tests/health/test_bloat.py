@@ -17,7 +17,7 @@ from dbopt.postgres.statistics import ColumnStatistics
 from dbopt.sizes.distinct import distinct_if_clustered
 from dbopt.sizes.heap import Attribute, heap, packed, toast
 from tests.health.bloat_shapes import SHAPES
-from tests.health.looks import look_at, only, run_check, subjects
+from tests.health.looks import look_at, only, run_check, subjects, tuned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,8 +55,8 @@ def has_pgstattuple(database: Database) -> bool:
 def bloats(facts: Facts | None) -> dict[str, Bloat]:
     assert facts is not None
     found = {}
-    for check in map(load, CHECKS):
-        for bloat in check.rows(facts.rows[check.query], scene_of(check, facts, limits=SMALL[check.id])):
+    for check in (tuned(check_id, limits=SMALL[check_id]) for check_id in CHECKS):
+        for bloat in check.rows(facts.rows[check.query], scene_of(check, facts)):
             found[bloat.relation.removeprefix("public.")] = bloat
     return found
 
@@ -278,8 +278,8 @@ def test_how_often_keys_repeat_may_be_unknown(database: Database) -> None:
     vacuum(database, "t")
     _, facts = look_at(database, checks=CHECKS, limits=SMALL)
     assert facts is not None
-    check = load("index-bloat")
-    scene = scene_of(check, facts, limits=SMALL[check.id])
+    check = tuned("index-bloat", limits=SMALL["index-bloat"])
+    scene = scene_of(check, facts)
     seen = replace(
         facts.rows[check.query][0], n_live_tup=500_000, n_tup_ins=500_000, table_reltuples=5e5, table_relpages=6500,
         n_distinct=49_760, bounds=11, common_freqs=[],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import pytest
 from helpers import wait_until
 
 from dbopt.health.check import Status
+from dbopt.health.checks import load
 from dbopt.health.replicas import asked
 from dbopt.postgres.connect import connect_by
 from tests.health.looks import run_check
@@ -80,6 +82,7 @@ def test_a_replica_that_has_counted_for_too_short_a_time_knows_nothing(servers: 
     found = run_check(servers[0].database, "unused-index", limits={"window": 0.001, "min_size": 8192})
     assert found.status is Status.WARNING
     connect = functools.partial(connect_by, servers[1].database.conninfo, command="health")
-    (result,) = asked([found], {"reports": connect})  # of the check's own window, a week
+    own_window = replace(found, check=load("unused-index"))  # a week
+    (result,) = asked([own_window], {"reports": connect})
     assert (result.status, result.blind, result.findings) == (Status.UNKNOWN, False, ())
     assert (result.reason or "").startswith("the replica reports has counted scans for ")

@@ -17,7 +17,7 @@ from dbopt.health.memory import sample
 from dbopt.postgres.connect import connect
 from dbopt.postgres.databases import DATABASES
 from dbopt.postgres.tables import TABLE_STATE
-from tests.health.looks import counted, only, run_check, subjects
+from tests.health.looks import counted, only, run_check, subjects, tuned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -315,4 +315,4 @@ def test_every_check_of_tables_leaves_the_standby_to_its_primary(quiet: Database
     for check_id in ("dead-tuples", "autovacuum-disabled", "autovacuum-behind", "statistics-missing"):
         facts = facts_of(quiet, check_id)
         standby = replace(facts, server=replace(facts.server, in_recovery=True))
-        assert judge(load(check_id), standby, thresholds=presence(Status.WARNING, source="")).status is Status.SKIPPED
+        assert judge(tuned(check_id, presence(Status.WARNING, source="")), standby).status is Status.SKIPPED

@@ -117,7 +117,7 @@ def blocked(subject_wait: float) -> Result:
     check = load("blocked-sessions")
     status = check.thresholds.judge(subject_wait)
     found = (finding(check, "pid 11", status, subject_wait, remedy=tree.remedy),) if status.is_problem else ()
-    return Result(check=check, status=status, findings=found, trees=(tree,), thresholds=check.thresholds)
+    return Result(check=check, status=status, findings=found, trees=(tree,), judged=True)
 
 
 def test_a_tree_stands_below_its_finding() -> None:

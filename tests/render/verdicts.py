@@ -25,7 +25,7 @@ def result(check_id: str, status: Status = Status.OK, *findings: tuple[str, Stat
     """`findings` are (subject, status, measure)."""
     check = load(check_id)
     found = tuple(finding(check, *words, remedy="SELECT 1;") for words in findings)
-    return Result(**{"check": check, "status": status, "findings": found, "thresholds": check.thresholds, **more})
+    return Result(**{"check": check, "status": status, "findings": found, "judged": True, **more})
 
 
 def verdict(*results: Result, name: str | None = None, connected: bool = True, **more: Any) -> Verdict:
@@ -52,10 +52,10 @@ TROUBLED = verdict(
         ("gid two", Status.WARNING, 301.0),
         ignored=(finding(PREPARED, "gid three", Status.WARNING, 400.0, reason="known to the team"),),
     ),
-    result("table-bloat", Status.UNKNOWN, reason="pg_stats is hidden", hint=GRANT, blind=True, thresholds=None),
-    result("index-bloat", Status.UNKNOWN, reason="pg_stats is hidden", hint=GRANT, blind=True, thresholds=None),
-    result("unused-index", Status.UNKNOWN, reason="statistics were reset 2 s ago", thresholds=None),
-    result("replication-lag", Status.SKIPPED, reason="this is a primary", thresholds=None),
+    result("table-bloat", Status.UNKNOWN, reason="pg_stats is hidden", hint=GRANT, blind=True, judged=False),
+    result("index-bloat", Status.UNKNOWN, reason="pg_stats is hidden", hint=GRANT, blind=True, judged=False),
+    result("unused-index", Status.UNKNOWN, reason="statistics were reset 2 s ago", judged=False),
+    result("replication-lag", Status.SKIPPED, reason="this is a primary", judged=False),
     result("timeouts-unset", advice=(finding(load("timeouts-unset"), "lock_timeout", Status.WARNING, 1),)),
     result("cache-hit-ratio", Status.WARNING, ("app", Status.WARNING, 0.93)),
     notes=("an ignore entry matches nothing",),
@@ -65,7 +65,7 @@ TROUBLED = verdict(
 HEALTHY = verdict(result("connection-slots"), result("prepared-transaction"))
 UNREACHABLE = verdict(
     result("cannot-connect", Status.CRITICAL, ("server", Status.CRITICAL, 1)),
-    result("prepared-transaction", Status.UNKNOWN, reason="no connection", thresholds=None),
+    result("prepared-transaction", Status.UNKNOWN, reason="no connection", judged=False),
     connected=False,
 )
 
@@ -76,7 +76,7 @@ def hostile(name: str, check_id: str = "prepared-transaction") -> Verdict:
     found = Finding(
         subject=name, status=Status.CRITICAL, measure=1.5, unit=Unit.SECONDS, detail=f"about {name}", remedy=remedy
     )
-    gap = result("table-bloat", Status.UNKNOWN, reason=f"hidden: {name}", hint=remedy, blind=True, thresholds=None)
+    gap = result("table-bloat", Status.UNKNOWN, reason=f"hidden: {name}", hint=remedy, blind=True, judged=False)
     return verdict(Result(check=load(check_id), status=Status.CRITICAL, findings=(found, found)), gap)
 
 

@@ -52,18 +52,15 @@ def _over(rows: Sequence[TableState], times: float) -> Iterator[TableState]:
 
 
 def _rows(rows: Sequence[TableState], scene: Scene) -> Iterator[Behind]:
-    limit = CHECK.thresholds if scene.thresholds is None else scene.thresholds
-    before = scene.before
-    seconds = 0.0 if before is None else (scene.surroundings.now - before.taken_at).total_seconds()
-    seen = {} if before is None else {item.subject: item.since for item in before.counters.get(scene.check_id, ())}
-    grace = scene.limits["grace"]
-    for table in _over(rows, limit.warning or 1.0):
+    grace, seconds = scene.limits["grace"], scene.seconds_since
+    for table in _over(rows, scene.thresholds.warning or 1.0):
+        seen = scene.earlier.get(table.relation)
         last, ago = table.vacuumed_at, max(grace, 10 * table.naptime_seconds)
         if last is not None and (scene.surroundings.now - last).total_seconds() < ago:
             continue
         if seconds < 3 * table.naptime_seconds:
             yield Behind(table, seconds, _ONCE)
-        elif table.relation in seen and seen[table.relation] == table.vacuumed_at:
+        elif seen is not None and seen.since == table.vacuumed_at:
             yield Behind(table, seconds)
 
 

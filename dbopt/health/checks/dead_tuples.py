@@ -115,7 +115,7 @@ def _hidden(item: DeadTuples, scene: Scene) -> Gap | None:
     """Whether an older transaction keeps them from being removed, only who sees all sessions can say."""
     if scene.surroundings.reads_all_stats or item.is_held or not _is_tended(item, scene):
         return None
-    if scene.thresholds is None or not scene.thresholds.judge(item.ratio).is_problem:
+    if not scene.thresholds.judge(item.ratio).is_problem:
         return None
     return Gap(
         "other sessions' transactions are hidden, which may keep dead rows from being removed",

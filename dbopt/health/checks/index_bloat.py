@@ -71,7 +71,7 @@ def bloat_of(columns: Sequence[IndexColumn], scene: Scene) -> Bloat:
     if gap is None:
         share = index.may_share and not index.is_unique and options.get("deduplicate_items", "on").lower() not in _OFF
         fresh, most = _fresh(columns, rows, fillfactor, share=share)
-        warning = scene.thresholds.warning if scene.thresholds else THRESHOLDS.warning
+        warning = scene.thresholds.warning
         if warning is not None and size and 1 - fresh / size >= warning > 1 - most / size:
             hint = "Run dbopt health --exact, which reads it."
             gap = Gap("ANALYZE cannot tell from its sample how often their keys repeat", hint)

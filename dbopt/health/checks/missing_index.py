@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from psycopg.sql import Literal
 
 from dbopt.health.check import Check, Group, Limit, NotJudged, Unit, above
-from dbopt.health.deltas import WINDOW_MAX_SECONDS, Counters, Delta, delta
+from dbopt.health.deltas import WINDOW_MAX_SECONDS, Counters, Delta
 from dbopt.postgres.literals import shown
 from dbopt.postgres.query import Query
 from dbopt.postgres.statements import EXTENSION, view
@@ -101,10 +101,9 @@ def _counters(rows: Sequence[TableState]) -> Iterator[Counters]:
 
 def _delta(now: Counters, scene: Scene) -> Delta | None:
     """Since the last run, unless there was a reset meanwhile; else since the reset, if that is not long ago."""
-    around, before = scene.surroundings, scene.before
-    if before is not None and (around.stats_since is None or before.taken_at > around.stats_since):
-        last = {one.subject: one for one in before.counters.get(scene.check_id, ())}.get(now.subject)
-        since_last = delta(now, around.now, last, before.taken_at)
+    around = scene.surroundings
+    if scene.earlier_at is not None and (around.stats_since is None or scene.earlier_at > around.stats_since):
+        since_last = scene.delta(now)
         if since_last is not None:
             return since_last
     if around.stats_seconds is None or not 0 < around.stats_seconds <= WINDOW_MAX_SECONDS:

@@ -106,7 +106,7 @@ def _of_standby(state: WalState, scene: Scene) -> Lag:
 
 def _is_harmless(seconds: float, scene: Scene) -> bool:
     """Even if this is how far behind it is, and not just how long ago the last commit was."""
-    return scene.thresholds is not None and not scene.thresholds.judge(seconds).is_problem
+    return not scene.thresholds.judge(seconds).is_problem
 
 
 _ASK = "-- on that standby:\ndbopt health --group replication"

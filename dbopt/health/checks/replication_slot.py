@@ -64,7 +64,7 @@ def _grade(slot: Slot, scene: Scene) -> Status | None:
 
 
 def _at_least_warning(retained: int, scene: Scene) -> Status:
-    by_size = scene.thresholds.judge(retained) if scene.thresholds else Status.WARNING
+    by_size = scene.thresholds.judge(retained)
     return by_size if by_size.is_problem else Status.WARNING
 
 

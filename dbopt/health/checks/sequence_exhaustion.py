@@ -69,11 +69,10 @@ def _grants(row: SequenceState, scene: Scene) -> str:
 
 
 def _seconds_left(row: SequenceState, scene: Scene) -> float | None:
-    if scene.before is None or row.used is None:
+    earlier, seconds = scene.earlier.get(row.relation), scene.seconds_since
+    if earlier is None or row.used is None:
         return None
-    seen = {item.subject: item.values for item in scene.before.counters.get(scene.check_id, ())}
-    taken = row.used - seen.get(row.relation, {}).get("used", row.used)
-    seconds = (scene.surroundings.now - scene.before.taken_at).total_seconds()
+    taken = row.used - earlier.values.get("used", row.used)
     return (row.total - row.used) / taken * seconds if taken > 0 and seconds > 0 else None
 
 

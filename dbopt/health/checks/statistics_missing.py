@@ -64,11 +64,7 @@ def _is_due(table: TableState) -> bool:
 
 def _was_due(table: TableState, scene: Scene) -> bool:
     """The last run saw it too, and autovacuum has had three rounds since."""
-    if scene.before is None:
-        return False
-    seconds = (scene.surroundings.now - scene.before.taken_at).total_seconds()
-    seen = {counters.subject for counters in scene.before.counters.get(scene.check_id, ())}
-    return table.relation in seen and seconds >= 3 * table.naptime_seconds
+    return table.relation in scene.earlier and scene.seconds_since >= 3 * table.naptime_seconds
 
 
 def _due(rows: Sequence[TableState]) -> Iterator[Counters]:
