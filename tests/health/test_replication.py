@@ -248,6 +248,10 @@ def test_archiving_that_fails(servers: tuple[Node, Node]) -> None:
     assert (failed.subject, failed.status) == ("archiver", Status.WARNING)
     assert "the last file was archived" in failed.detail
     primary.reload(archive_command="true")
+    write(primary)
+    primary.database.sql(
+        "SELECT pg_switch_wal()"
+    )  # after three failures the archiver sleeps for a minute, or until this
     wait_until(lambda: look(primary, "archiving-failed").status is Status.OK, "archiving again")
     primary.reload(archive_command="")
     assert "archive_command is empty" in only(look(primary, "archiving-failed")).detail
