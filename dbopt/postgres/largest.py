@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dbopt.postgres.query import Query
+from dbopt.postgres.statistics import VALUE_LENGTHS
 from dbopt.values import dataclass
 
 if TYPE_CHECKING:
@@ -260,7 +261,7 @@ _INDEXES: LiteralString = """
                )
         SELECT o.oid::int8 AS index_oid, o.oid::regclass::text AS index, o.indrelid::regclass::text AS relation,
                o.amname::text AS method, o.indisunique AS is_unique, o.indisexclusion AS is_exclusion, o.reloptions,
-               o.relpages, s.block_size, o.reltuples::float8 AS reltuples, o.size_bytes, o.is_written,
+               o.relpages, st.block_size, o.reltuples::float8 AS reltuples, o.size_bytes, o.is_written,
                o.table_reltuples::float8 AS table_reltuples, o.table_relpages,
                pg_catalog.pg_stat_get_live_tuples(o.indrelid) AS n_live_tup,
                pg_catalog.pg_stat_get_tuples_inserted(o.indrelid) AS n_tup_ins,
@@ -277,13 +278,13 @@ _INDEXES: LiteralString = """
                pg_catalog.row_security_active(o.indrelid) AS has_policies,
                COALESCE(base.typname::text, '') AS type, COALESCE(a.attlen::int4, 0) AS attlen,
                COALESCE(a.attalign::text, 'c') AS attalign,
-               p.null_frac::float8 AS null_frac, p.avg_width, p.n_distinct::float8 AS n_distinct,
-               p.correlation::float8 AS correlation,
-               COALESCE(p.most_common_freqs, '{}')::float8[] AS common_freqs,
-               pg_catalog.cardinality(p.histogram_bounds::text::text[]) AS bounds,
+               s.null_frac::float8 AS null_frac, s.avg_width, s.n_distinct::float8 AS n_distinct,
+               s.correlation::float8 AS correlation,
+               COALESCE(s.most_common_freqs, '{}')::float8[] AS common_freqs,
+               pg_catalog.cardinality(s.histogram_bounds::text::text[]) AS bounds,
                measured.common_lengths, measured.lengths
           FROM opened AS o
-         CROSS JOIN setting AS s
+         CROSS JOIN setting AS st
           LEFT JOIN LATERAL pg_catalog.unnest(o.indkey::int2[]) WITH ORDINALITY AS k(attnum, position)
             ON o.amname = 'btree'
           LEFT JOIN pg_catalog.pg_attribute AS a
@@ -296,36 +297,19 @@ _INDEXES: LiteralString = """
                 WHERE p.schemaname = o.nspname AND p.attname = a.attname AND NOT p.inherited
                   AND p.tablename = CASE WHEN k.attnum = 0 THEN o.relname ELSE o.table_name END
                 LIMIT 1
-               ) AS p ON true
-          LEFT JOIN LATERAL (
-               SELECT pg_catalog.percentile_disc('{0.05,0.17,0.28,0.39,0.5,0.61,0.72,0.83,0.95}'::float8[])
-                        WITHIN GROUP (ORDER BY v.length) FILTER (WHERE v.is_common) AS common_lengths,
-                      pg_catalog.percentile_disc('{0.05,0.17,0.28,0.39,0.5,0.61,0.72,0.83,0.95}'::float8[])
-                        WITHIN GROUP (ORDER BY v.length) FILTER (WHERE NOT v.is_common) AS lengths
-                 FROM (SELECT CASE base.typname WHEN 'numeric' THEN pg_catalog.pg_column_size(kept.value::numeric) - 4
-                                                WHEN 'bytea' THEN (pg_catalog.octet_length(kept.value) - 2) / 2
-                                                WHEN 'inet' THEN CASE WHEN kept.value ~ ':' THEN 18 ELSE 6 END
-                                                WHEN 'cidr' THEN CASE WHEN kept.value ~ ':' THEN 18 ELSE 6 END
-                                                ELSE pg_catalog.octet_length(kept.value) END AS length,
-                              kept.is_common
-                         FROM (SELECT common.value, true AS is_common
-                                 FROM ROWS FROM (pg_catalog.unnest(p.most_common_vals::text::text[]),
-                                                 pg_catalog.unnest(p.most_common_freqs)) AS common(value, freq)
-                                      -- A common value counts by its share.
-                                CROSS JOIN LATERAL pg_catalog.generate_series(0, (common.freq * 400)::int4) AS times
-                                UNION ALL
-                               SELECT bound.value, false
-                                 FROM pg_catalog.unnest(p.histogram_bounds::text::text[]) AS bound(value)) AS kept
-                      ) AS v
-               -- Of the thousand largest: beyond them the average has to do, it takes a tenth of the time.
-               ) AS measured ON o.place <= 1000
-                            AND (base.typcategory = 'S' OR base.typname IN ('numeric', 'bytea', 'inet', 'cidr'))
-         ORDER BY o.pages DESC, o.oid, k.position
+               ) AS s ON true
 """
 INDEX_COLUMNS = Query(
     "index-columns",
     IndexColumn,
     {
-        (13,): _INDEXES_ARE + _LOCKED + _INDEXES,
+        (13,): _INDEXES_ARE
+        + _LOCKED
+        + _INDEXES
+        + VALUE_LENGTHS
+        # Of the thousand largest: beyond them the average has to do, it takes a tenth of the time.
+        + """ AND o.place <= 1000
+         ORDER BY o.pages DESC, o.oid, k.position
+        """,
     },
 )

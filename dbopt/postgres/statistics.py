@@ -6,8 +6,40 @@ the server prints expressions; see catalog.py.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from dbopt.postgres.query import Query
 from dbopt.values import dataclass
+
+if TYPE_CHECKING:
+    from typing import LiteralString
+
+
+# How long the values of a column are that ANALYZE keeps, as ColumnStatistics says: after `s`, its row of pg_stats, and
+# `base`, its type.
+VALUE_LENGTHS: LiteralString = """
+          LEFT JOIN LATERAL (
+               SELECT pg_catalog.percentile_disc('{0.05,0.17,0.28,0.39,0.5,0.61,0.72,0.83,0.95}'::float8[])
+                        WITHIN GROUP (ORDER BY v.length) FILTER (WHERE v.is_common) AS common_lengths,
+                      pg_catalog.percentile_disc('{0.05,0.17,0.28,0.39,0.5,0.61,0.72,0.83,0.95}'::float8[])
+                        WITHIN GROUP (ORDER BY v.length) FILTER (WHERE NOT v.is_common) AS lengths
+                 FROM (SELECT CASE base.typname WHEN 'numeric' THEN pg_catalog.pg_column_size(kept.value::numeric) - 4
+                                                WHEN 'bytea' THEN (pg_catalog.octet_length(kept.value) - 2) / 2
+                                                WHEN 'inet' THEN CASE WHEN kept.value ~ ':' THEN 18 ELSE 6 END
+                                                WHEN 'cidr' THEN CASE WHEN kept.value ~ ':' THEN 18 ELSE 6 END
+                                                ELSE pg_catalog.octet_length(kept.value) END AS length,
+                              kept.is_common
+                         FROM (SELECT common.value, true AS is_common
+                                 FROM ROWS FROM (pg_catalog.unnest(s.most_common_vals::text::text[]),
+                                                 pg_catalog.unnest(s.most_common_freqs)) AS common(value, freq)
+                                      -- A common value counts by its share.
+                                CROSS JOIN LATERAL pg_catalog.generate_series(0, (common.freq * 400)::int4) AS times
+                                UNION ALL
+                               SELECT bound.value, false
+                                 FROM pg_catalog.unnest(s.histogram_bounds::text::text[]) AS bound(value)) AS kept
+                      ) AS v
+               ) AS measured ON (base.typcategory = 'S' OR base.typname IN ('numeric', 'bytea', 'inet', 'cidr'))
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +70,7 @@ class ColumnStatistics:
     lengths: list[int] | None
 
 
-COLUMN_STATISTICS = Query(
-    "column-statistics",
-    ColumnStatistics,
-    {
-        (13,): """
+_COLUMNS: LiteralString = """
         /* dbopt: statistics about columns that new indexes would hold (name NULL: all columns); no values */
         SELECT a.attrelid::int8 AS relation_oid, a.attname::text AS column, a.attnum::int4 AS attnum,
                base.typname::text AS type, a.attlen::int4 AS attlen, a.attalign::text AS attalign,
@@ -69,30 +97,11 @@ COLUMN_STATISTICS = Query(
                 WHERE p.schemaname = n.nspname AND p.tablename = c.relname AND p.attname = a.attname AND NOT p.inherited
                 LIMIT 1
                ) AS s ON true
-          LEFT JOIN LATERAL (
-               SELECT pg_catalog.percentile_disc('{0.05,0.17,0.28,0.39,0.5,0.61,0.72,0.83,0.95}'::float8[])
-                        WITHIN GROUP (ORDER BY v.length) FILTER (WHERE v.is_common) AS common_lengths,
-                      pg_catalog.percentile_disc('{0.05,0.17,0.28,0.39,0.5,0.61,0.72,0.83,0.95}'::float8[])
-                        WITHIN GROUP (ORDER BY v.length) FILTER (WHERE NOT v.is_common) AS lengths
-                 FROM (SELECT CASE base.typname WHEN 'numeric' THEN pg_catalog.pg_column_size(kept.value::numeric) - 4
-                                                WHEN 'bytea' THEN (pg_catalog.octet_length(kept.value) - 2) / 2
-                                                WHEN 'inet' THEN CASE WHEN kept.value ~ ':' THEN 18 ELSE 6 END
-                                                WHEN 'cidr' THEN CASE WHEN kept.value ~ ':' THEN 18 ELSE 6 END
-                                                ELSE pg_catalog.octet_length(kept.value) END AS length,
-                              kept.is_common
-                         FROM (SELECT common.value, true AS is_common
-                                 FROM ROWS FROM (pg_catalog.unnest(s.most_common_vals::text::text[]),
-                                                 pg_catalog.unnest(s.most_common_freqs)) AS common(value, freq)
-                                      -- A common value counts by its share.
-                                CROSS JOIN LATERAL pg_catalog.generate_series(0, (common.freq * 400)::int4) AS times
-                                UNION ALL
-                               SELECT bound.value, false
-                                 FROM pg_catalog.unnest(s.histogram_bounds::text::text[]) AS bound(value)) AS kept
-                      ) AS v
-               ) AS measured ON base.typcategory = 'S' OR base.typname IN ('numeric', 'bytea', 'inet', 'cidr')
-         ORDER BY a.attrelid, a.attnum
-        """
-    },
+"""
+COLUMN_STATISTICS = Query(
+    "column-statistics",
+    ColumnStatistics,
+    {(13,): _COLUMNS + VALUE_LENGTHS + " ORDER BY a.attrelid, a.attnum"},
     {"oids": [1259, 1259], "columns": ["relname", None]},
 )
 
