@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 from dbopt.optimize import check, decide, guard, mark, refusals
 from dbopt.optimize.refusals import error
-from dbopt.postgres import catalog
+from dbopt.postgres import index_catalog
 from dbopt.spec.model import Extras
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dbopt.optimize.draft import Draft
-    from dbopt.postgres.catalog import Index, Marked, Table
+    from dbopt.postgres.catalog import Table
+    from dbopt.postgres.index_catalog import Index, Marked
     from dbopt.spec.model import IndexSpec, SpecFile
 
 
@@ -70,7 +71,7 @@ class Absent:
         oids = list({marked.table_oid for marked in self.draft.actual.marked})
         needed = {
             index.oid
-            for index in catalog.INDEXES.rows(self.draft.conn, self.draft.server.version, {"oids": oids})
+            for index in index_catalog.INDEXES.rows(self.draft.conn, self.draft.server.version, {"oids": oids})
             if check.why_needed(index) is not None
         }
         found = []

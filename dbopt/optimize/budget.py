@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from dbopt.optimize.collect import Actual
     from dbopt.optimize.steps import Step
-    from dbopt.postgres.catalog import Index, Table
+    from dbopt.postgres.catalog import Table
+    from dbopt.postgres.index_catalog import Index
     from dbopt.spec.model import IndexSpec, SpecFile
 
 _BUILDS = (Action.CREATE, Action.REPLACE, Action.REPAIR)

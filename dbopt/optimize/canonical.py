@@ -24,7 +24,7 @@ from dbopt.values import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from dbopt.postgres.catalog import Expressions, Index
+    from dbopt.postgres.index_catalog import Expressions, Index
 
 _DESC, _NULLS_FIRST = 1, 2  # bits of pg_index.indoption
 # What the server takes for a boolean: these words, and the beginnings of those in `_SHORTENED` (parse_bool in bool.c).

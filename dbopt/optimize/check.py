@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from dbopt.optimize.canonical import Definition
     from dbopt.optimize.collect import Actual
-    from dbopt.postgres.catalog import Index, Table
+    from dbopt.postgres.catalog import Table
+    from dbopt.postgres.index_catalog import Index
     from dbopt.spec.model import IndexSpec, SpecFile
 
 

@@ -10,15 +10,16 @@ import psycopg
 
 from dbopt.errors import NotPermitted, ServerUnfit
 from dbopt.optimize.canonical import Definition, definition
-from dbopt.postgres import catalog
+from dbopt.postgres import catalog, index_catalog
 from dbopt.postgres.identifiers import derived
 from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from dbopt.postgres.catalog import Column, Expressions, Index, Marked, Relation, Table, TreeMember
+    from dbopt.postgres.catalog import Column, Relation, Table, TreeMember
     from dbopt.postgres.connect import Connection
+    from dbopt.postgres.index_catalog import Expressions, Index, Marked
     from dbopt.postgres.server import Server
     from dbopt.spec.model import IndexSpec
 
@@ -119,7 +120,7 @@ def _read(conn: Connection, server: Server, *, tables: Sequence[TableName], name
     for column in catalog.COLUMNS.rows(conn, version, {"oids": oids}):
         columns[column.table_oid].append(column)
     indexes: dict[int, list[Index]] = defaultdict(list)
-    for index in catalog.INDEXES.rows(conn, version, {"oids": oids}):
+    for index in index_catalog.INDEXES.rows(conn, version, {"oids": oids}):
         indexes[index.table_oid].append(index)
     every = [index for group in indexes.values() for index in group]
     expressions, locked = _expressions(conn, server, every)
@@ -132,7 +133,7 @@ def _read(conn: Connection, server: Server, *, tables: Sequence[TableName], name
         locked=locked,
         relations={(row.schema, row.name): row for row in catalog.RELATIONS.rows(conn, version, holders)},
         trees=trees,
-        marked=catalog.MARKED.rows(conn, version),
+        marked=index_catalog.MARKED.rows(conn, version),
         extensions=frozenset(row.extension for row in catalog.EXTENSIONS.rows(conn, version)),
     )
 
@@ -152,7 +153,7 @@ def _expressions(
             by_table[index.table_oid].append(index.oid)
     everything = [oid for oids in by_table.values() for oid in oids]
     try:
-        rows = catalog.EXPRESSIONS.rows(conn, server.version, {"oids": everything})
+        rows = index_catalog.EXPRESSIONS.rows(conn, server.version, {"oids": everything})
         return {row.oid: row for row in rows}, frozenset()
     except psycopg.errors.LockNotAvailable:
         pass
@@ -162,7 +163,7 @@ def _expressions(
         try:
             with conn.transaction():
                 conn.execute("SET LOCAL lock_timeout = '100ms'")  # the first try has waited long enough for all of them
-                found |= {row.oid: row for row in catalog.EXPRESSIONS.rows(conn, server.version, {"oids": oids})}
+                found |= {row.oid: row for row in index_catalog.EXPRESSIONS.rows(conn, server.version, {"oids": oids})}
         except psycopg.errors.LockNotAvailable:
             locked.add(table_oid)
     return found, frozenset(locked)

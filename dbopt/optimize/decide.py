@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from dbopt.optimize.canonical import Definition
-    from dbopt.postgres.catalog import Index, Table
+    from dbopt.postgres.catalog import Table
+    from dbopt.postgres.index_catalog import Index
     from dbopt.spec.model import IndexSpec
 
 # What a step does to others. https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY

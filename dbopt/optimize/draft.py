@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
     from dbopt.optimize.canonical import Definition
     from dbopt.optimize.collect import Actual
-    from dbopt.postgres.catalog import Index, Table
+    from dbopt.postgres.catalog import Table
     from dbopt.postgres.connect import Connection
+    from dbopt.postgres.index_catalog import Index
     from dbopt.postgres.server import Server
     from dbopt.spec.finding import Finding
     from dbopt.spec.model import IndexSpec

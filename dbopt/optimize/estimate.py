@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from dbopt.optimize.canonical import Definition
     from dbopt.optimize.collect import Actual
     from dbopt.optimize.steps import Step
-    from dbopt.postgres.catalog import Index, Table
+    from dbopt.postgres.catalog import Table
     from dbopt.postgres.connect import Connection
+    from dbopt.postgres.index_catalog import Index
     from dbopt.postgres.server import Server
     from dbopt.postgres.statistics import ColumnStatistics, CombinedStatistics, ExpressionStatistics
 

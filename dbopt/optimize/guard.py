@@ -13,8 +13,8 @@ from dbopt.units import format_duration
 from dbopt.values import dataclass
 
 if TYPE_CHECKING:
-    from dbopt.postgres.catalog import Index
     from dbopt.postgres.connect import Connection
+    from dbopt.postgres.index_catalog import Index
     from dbopt.postgres.server import Server
 
 

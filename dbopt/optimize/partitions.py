@@ -23,7 +23,8 @@ from dbopt.values import dataclass
 if TYPE_CHECKING:
     from dbopt.optimize.canonical import Definition
     from dbopt.optimize.collect import Actual
-    from dbopt.postgres.catalog import Index, Table, TreeMember
+    from dbopt.postgres.catalog import Table, TreeMember
+    from dbopt.postgres.index_catalog import Index
     from dbopt.postgres.server import Server
     from dbopt.spec.model import IndexSpec
 

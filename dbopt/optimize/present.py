@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from dbopt.optimize.canonical import Definition
     from dbopt.optimize.draft import Draft
     from dbopt.optimize.estimate import Estimator
-    from dbopt.postgres.catalog import Index, Table
+    from dbopt.postgres.catalog import Table
+    from dbopt.postgres.index_catalog import Index
     from dbopt.spec.model import IndexSpec
 
 

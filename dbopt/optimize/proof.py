@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from dbopt.optimize import canonical
 from dbopt.optimize.canonical import definition
-from dbopt.postgres import catalog
+from dbopt.postgres import catalog, index_catalog
 from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from dbopt.optimize.steps import Proof
-    from dbopt.postgres.catalog import Index
     from dbopt.postgres.connect import Connection
+    from dbopt.postgres.index_catalog import Index
     from dbopt.postgres.server import Server
 
 
@@ -28,7 +28,7 @@ def find_index(conn: Connection, server: Server, schema: str, table: str, name: 
     """An index by its name, on this table."""
     tables = catalog.TABLES.rows(conn, server.version, {"schemas": [schema], "tables": [table]})
     oids = [row.oid for row in tables]
-    rows = catalog.INDEXES.rows(conn, server.version, {"oids": oids}) if oids else []
+    rows = index_catalog.INDEXES.rows(conn, server.version, {"oids": oids}) if oids else []
     return next((row for row in rows if row.index == name), None)
 
 
@@ -45,7 +45,7 @@ def verify(conn: Connection, server: Server, proof: Proof) -> Verdict:
     if missing:
         return Verdict(f"{proof.index} is not {', not '.join(missing)} after its build", index.size_bytes)
     has_text = index.has_expressions or index.has_predicate
-    texts = catalog.EXPRESSIONS.rows(conn, server.version, {"oids": [index.oid]}) if has_text else [None]
+    texts = index_catalog.EXPRESSIONS.rows(conn, server.version, {"oids": [index.oid]}) if has_text else [None]
     actual = definition(index, texts[0])
     asks = proof.definition.tablespace is not None
     if not canonical.same(proof.definition, actual, tablespace=asks):

@@ -17,7 +17,7 @@ from psycopg import sql
 
 from dbopt.optimize.canonical import Definition, definition
 from dbopt.optimize.statement import columns_used, create_index
-from dbopt.postgres import catalog
+from dbopt.postgres import index_catalog
 from dbopt.values import dataclass
 
 if TYPE_CHECKING:
@@ -232,9 +232,9 @@ def _read(conn: Connection, server: Server, prefix: str) -> Iterator[tuple[int, 
             " WHERE c.relnamespace = pg_catalog.pg_my_temp_schema() AND c.relkind = 'r'"
         )
     ]
-    rows = catalog.INDEXES.rows(conn, server.version, {"oids": oids})
+    rows = index_catalog.INDEXES.rows(conn, server.version, {"oids": oids})
     with_text = [row.oid for row in rows if row.has_expressions or row.has_predicate]
-    texts = {row.oid: row for row in catalog.EXPRESSIONS.rows(conn, server.version, {"oids": with_text})}
+    texts = {row.oid: row for row in index_catalog.EXPRESSIONS.rows(conn, server.version, {"oids": with_text})}
     for row in rows:
         if row.index.startswith(prefix):
             yield int(row.index.removeprefix(prefix)), definition(row, texts.get(row.oid))
