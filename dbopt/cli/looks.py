@@ -105,12 +105,14 @@ class Looks:
         place = describe(target.conninfo)
         remembered = Recollection()
 
+        def whose(facts: Facts) -> Whose:
+            return Whose.of_server(facts.server, target.name or place)
+
         def recall(facts: Facts) -> Mapping[str, Sample]:
             nonlocal remembered
-            whose = Whose.of_server(facts.server, target.name or place)
             now = facts.surroundings.now
-            remembered = self._memory.recall(whose, job.checks, now)
-            first = self._samples.get(whose)
+            remembered = self._memory.recall(whose(facts), job.checks, now)
+            first = self._samples.get(whose(facts))
             return {**({} if first is None else memory.useful(first, now)), **remembered.samples}
 
         verdict, facts = look(
@@ -135,11 +137,11 @@ class Looks:
         found = replicas.asked(verdict.results, connects) if connects else verdict.results
         ignoring = ignores.ignore(found, job.changes.ignore, verdict.collected_at.astimezone().date())
         verdict = self._settled(replace(verdict, results=ignoring.results), remembered)
-        whose, sample = Whose.of_server(facts.server, target.name or place), memory.sample(job.checks, facts)
+        sample = memory.sample(job.checks, facts)
         if options.records:
-            self._memory.keep(whose, verdict, found, sample)
+            self._memory.keep(whose(facts), verdict, found, sample)
         else:  # what comes next is compared with the first look
-            self._samples.setdefault(whose, sample)
+            self._samples.setdefault(whose(facts), sample)
         return verdict, ignoring
 
     def _settled(self, verdict: Verdict, remembered: Recollection) -> Verdict:

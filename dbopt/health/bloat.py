@@ -128,13 +128,13 @@ def uncounted(scene: Scene, hint: str) -> Gap:
 
 def hidden(scene: Scene, relation: str, *, has_policies: bool, is_index: bool) -> Gap:
     """The role may not read what ANALYZE has found out."""
-    role = Identifier(scene.server.usename).as_string()
+    server = scene.server
     if has_policies:
-        hint = f"ALTER ROLE {role} BYPASSRLS;"
-    elif scene.server.has_read_all_data:
-        hint = f"GRANT pg_read_all_data TO {role};"
+        hint = f"ALTER ROLE {Identifier(server.usename).as_string()} BYPASSRLS;"
+    elif server.has_read_all_data:
+        hint = server.grant("pg_read_all_data")
     elif is_index:  # nothing but the owner's rights shows statistics about an index on an expression
         hint = "Connect as the owner of the table or as a superuser."
     else:
-        hint = f"GRANT SELECT ON {relation} TO {role};"
+        hint = server.grant(f"SELECT ON {relation}")
     return Gap("pg_stats hides from this role what ANALYZE knows", hint, blind=True)

@@ -96,10 +96,9 @@ def measure(
             try:
                 result = reader.read(part)
             except errors.InsufficientPrivilege as exc:
-                role = sql.Identifier(facts.server.usename).as_string()
                 return facts, (
                     f"--exact may not read, so all is estimated ({exc.diag.message_primary}):"
-                    f" GRANT pg_stat_scan_tables TO {role};",
+                    f" {facts.server.grant('pg_stat_scan_tables')}",
                 )
             if isinstance(result, Measured):
                 exact[part.oid] = result

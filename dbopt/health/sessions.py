@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from psycopg.sql import Identifier
-
 from dbopt.health.check import Gap
 from dbopt.postgres.literals import shown
 
@@ -16,13 +14,9 @@ if TYPE_CHECKING:
 _STATEMENT_MAX = 120  # characters of a statement in a line of facts; trees have more of it
 
 
-def grant_monitor(scene: Scene) -> str:
-    return f"GRANT pg_monitor TO {Identifier(scene.server.usename).as_string()};"
-
-
 def hidden(scene: Scene) -> Gap:
     """A session of which this role sees that it is there, and by its locks whether it is in a transaction."""
-    return Gap("state and statement of other roles' sessions are hidden", grant_monitor(scene), blind=True)
+    return Gap("state and statement of other roles' sessions are hidden", scene.server.grant("pg_monitor"), blind=True)
 
 
 UNTRACKED = Gap(

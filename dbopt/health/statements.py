@@ -19,7 +19,7 @@ _PRELOAD = "Add pg_stat_statements to shared_preload_libraries, restart PostgreS
 
 def _usage(scene: Scene) -> str:
     schema = Identifier(scene.surroundings.statements_schema or "").as_string()
-    return f"GRANT USAGE ON SCHEMA {schema} TO {Identifier(scene.server.usename).as_string()};"
+    return scene.server.grant(f"USAGE ON SCHEMA {schema}")
 
 
 NEEDS = (
@@ -51,7 +51,7 @@ NEEDS = (
 
 def grant(scene: Scene) -> str:
     """What shows the statements of others."""
-    return f"GRANT pg_read_all_stats TO {Identifier(scene.server.usename).as_string()};"
+    return scene.server.grant("pg_read_all_stats")
 
 
 def must_count(totals: StatementTotals) -> None:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import psycopg
+from psycopg.sql import Identifier
 
 from dbopt.errors import NotPermitted, ServerUnfit
 from dbopt.optimize.canonical import Definition, definition
@@ -83,7 +84,7 @@ def require_primary(conn: Connection, server: Server) -> None:
         raise NotPermitted(
             f"role {server.usename} may not create temporary tables in {server.dbname}",
             detail="definitions are compared on empty temporary twins of the tables, which are rolled back",
-            hint=f'GRANT TEMPORARY ON DATABASE "{server.dbname}" TO "{server.usename}";',
+            hint=server.grant(f"TEMPORARY ON DATABASE {Identifier(server.dbname).as_string()}"),
         )
 
 

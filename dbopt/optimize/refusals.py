@@ -9,6 +9,8 @@ import difflib
 import re
 from typing import TYPE_CHECKING
 
+from psycopg.sql import Identifier
+
 from dbopt.optimize.statement import columns_used, named_columns
 from dbopt.postgres import catalog
 from dbopt.spec.finding import Finding, Severity
@@ -170,7 +172,7 @@ def not_owner(server: Server, entry: IndexSpec, table: Table) -> Finding | None:
         "not-owner",
         f"role {server.usename} does not own {table.schema}.{table.table}, whose owner is {table.owner}",
         at="table",
-        hint=f'GRANT "{table.owner}" TO "{server.usename}"; or connect as {table.owner}',
+        hint=f"{server.grant(Identifier(table.owner).as_string())} or connect as {table.owner}",
     )
 
 
@@ -183,7 +185,7 @@ def not_creator(server: Server, entry: IndexSpec, table: Table) -> Finding | Non
         "not-permitted",
         f"role {server.usename} may not create objects in schema {table.schema}",
         at="table",
-        hint=f'GRANT CREATE ON SCHEMA "{table.schema}" TO "{server.usename}";',
+        hint=server.grant(f"CREATE ON SCHEMA {Identifier(table.schema).as_string()}"),
     )
 
 

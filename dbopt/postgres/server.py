@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from psycopg.sql import Identifier
+
 from dbopt.postgres.query import Query, Version
 from dbopt.values import dataclass
 
@@ -22,6 +24,10 @@ class Server:
     in_recovery: bool
     usename: str
     may_create_temp: bool
+
+    def grant(self, right: str) -> str:
+        """The statement that gives this session's role a right: `pg_monitor`, `USAGE ON SCHEMA "x"`."""
+        return f"GRANT {right} TO {Identifier(self.usename).as_string()};"
 
     @property
     def version(self) -> Version:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from dbopt.health.blocking import PREPARED_PID, Member, Tree, trees
 from dbopt.health.check import Check, Gap, Group, Unit, above
-from dbopt.health.sessions import clipped, grant_monitor
+from dbopt.health.sessions import clipped
 from dbopt.postgres.prepared import PREPARED_TRANSACTIONS
 from dbopt.postgres.sessions import SESSIONS, Session
 from dbopt.units import format_duration
@@ -73,7 +73,7 @@ def _rows(sessions: Sequence[Session], scene: Scene) -> Iterator[Blocked]:
             yield Blocked(tree)
         if any(member.waits_for is not None and member.waits_for.seconds is None for member in tree.members):
             reason = "since when sessions of other roles wait is hidden"
-            yield Blocked(tree, Gap(reason, grant_monitor(scene), blind=True))
+            yield Blocked(tree, Gap(reason, scene.server.grant("pg_monitor"), blind=True))
 
 
 CHECK: Check[Blocked] = Check(

@@ -18,8 +18,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from psycopg.sql import Identifier
-
 from dbopt.health.check import Check, Gap, Group, Limit, Unit, above
 from dbopt.health.vacuum import GRACE, ON_PRIMARY, is_ours
 from dbopt.postgres.tables import TABLE_STATE, TableState
@@ -119,7 +117,7 @@ def _hidden(item: DeadTuples, scene: Scene) -> Gap | None:
         return None
     return Gap(
         "other sessions' transactions are hidden, which may keep dead rows from being removed",
-        f"GRANT pg_monitor TO {Identifier(scene.server.usename).as_string()};",
+        scene.server.grant("pg_monitor"),
         blind=True,
     )
 

@@ -14,8 +14,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from psycopg.sql import Identifier
-
 from dbopt.health.check import Check, Gap, Group, Status, Unit, presence
 from dbopt.health.fragments import absent, present
 from dbopt.health.redundancy import Form, covers, is_sound
@@ -59,7 +57,7 @@ class Broken:
 
 
 def _rows(rows: Sequence[IndexShape], scene: Scene) -> Iterator[Broken]:
-    grant = f"GRANT pg_read_all_stats TO {Identifier(scene.server.usename).as_string()};"
+    grant = scene.server.grant("pg_read_all_stats")
     for index in rows:
         if is_sound(index) or index.relkind == "I" or index.in_work:
             continue

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 from dbopt.health.check import Check, Gap, Group, Limit, Status, Unit, above
 from dbopt.health.replication import STANDBY, named, since_replay, wal_state
-from dbopt.health.sessions import grant_monitor
 from dbopt.postgres.replication import FOLLOWERS, Follower
 from dbopt.postgres.settings import SETTINGS, by_name
 from dbopt.postgres.wal import WAL_STATE, WalState
@@ -63,7 +62,7 @@ def _lags(followers: Sequence[Follower], scene: Scene) -> Iterator[Lag]:
 
 def _of_follower(name: str, follower: Follower, scene: Scene) -> Lag | None:
     if follower.state is None:
-        gap = Gap("the lag of others' sessions is hidden", grant_monitor(scene), blind=True)
+        gap = Gap("the lag of others' sessions is hidden", scene.server.grant("pg_monitor"), blind=True)
         return Lag(name, 0.0, "", gap=gap)
     if follower.behind_bytes is None:
         return None  # it replays nothing: pg_receivewal, or a standby that has not reported yet
@@ -97,7 +96,7 @@ def _of_standby(state: WalState, scene: Scene) -> Lag:
         # transaction. Who cannot see that replay works cannot tell that from a replay that is held up.
         if _is_harmless(seconds, scene) or scene.surroundings.reads_all_stats:
             return Lag(STANDBY, 0.0, f"{format_bytes(behind)} being replayed")
-        gap = Gap("whether replay works or waits is hidden", grant_monitor(scene), blind=True)
+        gap = Gap("whether replay works or waits is hidden", scene.server.grant("pg_monitor"), blind=True)
         return Lag(STANDBY, 0.0, "", gap=gap)
     detail = f"{format_bytes(behind)} received and not replayed, last replayed commit {format_duration(age)} old"
     remedy = "SELECT pg_catalog.pg_wal_replay_resume();" if state.replay_paused else _CONFLICTS if held_up else None

@@ -61,11 +61,10 @@ def _gap(row: SequenceState, scene: Scene) -> Gap | None:
 
 
 def _grants(row: SequenceState, scene: Scene) -> str:
-    role = Identifier(scene.server.usename)
     if scene.server.has_read_all_data:
-        return SQL("GRANT pg_read_all_data TO {};").format(role).as_string()
+        return scene.server.grant("pg_read_all_data")
     schemas = SQL(", ").join(map(Identifier, row.hidden_schemas or [row.schema]))
-    return SQL("GRANT SELECT ON ALL SEQUENCES IN SCHEMA {} TO {};").format(schemas, role).as_string()
+    return scene.server.grant(f"SELECT ON ALL SEQUENCES IN SCHEMA {schemas.as_string()}")
 
 
 def _seconds_left(row: SequenceState, scene: Scene) -> float | None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dbopt.health.check import Check, Gap, Group, Status, Unit, presence
-from dbopt.health.sessions import grant_monitor
 from dbopt.postgres.settings import SETTINGS, Setting
 from dbopt.values import dataclass
 
@@ -33,7 +32,7 @@ def _pending(rows: Sequence[Setting], scene: Scene) -> Iterator[Pending]:
             unit = f" ({setting.unit})" if setting.unit else ""
             yield Pending(setting.name, f"still {setting.value or 'empty'}{unit}, changed in the configuration file")
     if not scene.surroundings.reads_all_settings:
-        gap = Gap("some settings are hidden", grant_monitor(scene), blind=True)
+        gap = Gap("some settings are hidden", scene.server.grant("pg_monitor"), blind=True)
         yield Pending("shared_preload_libraries and others", "", gap)
 
 

@@ -74,13 +74,13 @@ def _due(rows: Sequence[TableState]) -> Iterator[Counters]:
 
 
 def _hidden(table: TableState, scene: Scene) -> Gap:
-    role = Identifier(scene.server.usename).as_string()
+    server = scene.server
     if scene.surroundings.reads_all_data:  # so it is row security that hides them
-        grant = f"ALTER ROLE {role} BYPASSRLS;"
-    elif scene.server.has_read_all_data:
-        grant = f"GRANT pg_read_all_data TO {role};"
+        grant = f"ALTER ROLE {Identifier(server.usename).as_string()} BYPASSRLS;"
+    elif server.has_read_all_data:
+        grant = server.grant("pg_read_all_data")
     else:
-        grant = f"GRANT SELECT ON ALL TABLES IN SCHEMA {Identifier(table.schema).as_string()} TO {role};"
+        grant = server.grant(f"SELECT ON ALL TABLES IN SCHEMA {Identifier(table.schema).as_string()}")
     return Gap("whether they have statistics is visible to those who may read them", grant, blind=True)
 
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from dbopt.health.check import Check, Group, NotJudged, Status, Unit, presence
 from dbopt.health.replication import ON_PRIMARY, wal_state
-from dbopt.health.sessions import grant_monitor
 from dbopt.postgres.replication import FOLLOWERS, Follower
 from dbopt.postgres.settings import SETTINGS, by_name
 from dbopt.postgres.wal import WAL_STATE
@@ -52,7 +51,7 @@ def _missing(followers: Sequence[Follower], scene: Scene) -> Iterator[Missing]:
     if present >= number or commit not in _WAITING:
         return
     if present + hidden >= number:
-        raise NotJudged("which standbys are synchronous is hidden", hint=grant_monitor(scene), blind=True)
+        raise NotJudged("which standbys are synchronous is hidden", hint=scene.server.grant("pg_monitor"), blind=True)
     yield Missing(names, number, present, wal_state(scene).syncing)
 
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from dbopt.health.check import Check, Gap, Group, Limit, NotJudged, Status, Unit, above
 from dbopt.health.replication import ON_STANDBY, STANDBY, since_replay
-from dbopt.health.sessions import grant_monitor
 from dbopt.postgres.settings import SETTINGS, by_name
 from dbopt.postgres.wal import WAL_STATE, WalState
 from dbopt.units import format_duration
@@ -39,13 +38,13 @@ def _receiver(rows: Sequence[WalState], scene: Scene) -> Iterator[Receiver]:
     (state,) = rows
     conninfo = by_name(scene.rows(SETTINGS)).get("primary_conninfo")
     if state.receiver_pid is not None and state.receiver_status is None:
-        raise NotJudged("what the WAL receiver does is hidden", hint=grant_monitor(scene), blind=True)
+        raise NotJudged("what the WAL receiver does is hidden", hint=scene.server.grant("pg_monitor"), blind=True)
     seconds = since_replay(scene)
     if state.receiver_status == "streaming":
         yield Receiver(0.0, "streaming", grade=Status.OK)
         return
     if conninfo is None and state.received_lsn is None:  # it never had one, and whether it should have is hidden
-        raise NotJudged("primary_conninfo is hidden", hint=grant_monitor(scene), blind=True)
+        raise NotJudged("primary_conninfo is hidden", hint=scene.server.grant("pg_monitor"), blind=True)
     if conninfo is not None and not conninfo.value:
         raise NotJudged("it restores from an archive: primary_conninfo is empty", status=Status.SKIPPED)
     up = (scene.surroundings.now - scene.surroundings.postmaster_started).total_seconds()
