@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dbopt.health.check import Finding, Result
     from dbopt.health.verdict import About
 
-SIZE_MAX_BYTES = 256 * 1024 * 1024
+SIZE_MAX_BYTES = 256 * 1024 * 1024  # some half a million findings: whatever is larger is another file
 _SCHEMA_VERSION = 1
 _HINT = "Write one with `dbopt health --format json > FILE`."
 

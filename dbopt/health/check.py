@@ -237,3 +237,8 @@ class Result:
     @property
     def id(self) -> str:
         return self.check.id
+
+    @property
+    def judged_all(self) -> bool:
+        """Nothing was left out, so that what it does not find is not there."""
+        return self.reason is None and self.status not in (Status.UNKNOWN, Status.SKIPPED)

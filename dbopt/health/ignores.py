@@ -9,7 +9,6 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from dbopt.health.check import Status
 from dbopt.health.checks import check_ids
 from dbopt.health.remainder import set_aside
 from dbopt.spec.words import quoted
@@ -46,7 +45,7 @@ def ignore(results: Sequence[Result], entries: Sequence[IgnoreEntry], today: dat
         idle=tuple(
             entry
             for entry in holding
-            if entry not in used and all(_judged_all(ran.get(check_id)) for check_id in _checks(entry))
+            if entry not in used and all(check_id in ran and ran[check_id].judged_all for check_id in _checks(entry))
         ),
     )
 
@@ -95,10 +94,6 @@ def _matches(subject: str, pattern: str) -> bool:
 
 def _checks(entry: IgnoreEntry) -> set[str]:
     return {check_id for check_id in check_ids() if fnmatchcase(check_id, entry.check.text)}
-
-
-def _judged_all(result: Result | None) -> bool:
-    return result is not None and result.reason is None and result.status not in (Status.UNKNOWN, Status.SKIPPED)
 
 
 def _named(entry: IgnoreEntry) -> str:

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dbopt.health.check import Status
 from dbopt.health.remainder import set_aside
 
 if TYPE_CHECKING:
@@ -33,9 +32,7 @@ def found(results: Iterable[Result]) -> dict[Key, Finding]:
 def is_over(key: Key, results: Mapping[str, Result], now: Mapping[Key, Finding]) -> bool:
     """Whether a finding of earlier runs is certainly gone: its check has judged all there is, and has it no more."""
     result = results.get(key[0])
-    if result is None or key in now:
-        return False
-    return result.reason is None and result.status not in (Status.UNKNOWN, Status.SKIPPED)
+    return result is not None and key not in now and result.judged_all
 
 
 def hold_back(results: Sequence[Result], before: Streaks, runs: int) -> tuple[Result, ...]:
