@@ -21,8 +21,6 @@ def parse(text: str, unit: Unit) -> float:
             return units.parse_duration(text)
         case Unit.RATIO:
             return _ratio(text)
-        case Unit.PER_SECOND:
-            return _number(text.removesuffix("/s").rstrip(), "a number a second such as 0.5 or 10/s", text)
         case Unit.TRANSACTIONS:
             return _number(text, "a number of transactions such as 1500000000 or 1.5e9", text)
         case Unit.COUNT:
@@ -38,8 +36,6 @@ def spelled(value: float, unit: Unit) -> str:
             return _whole(value, _DURATIONS) or (f"{value * 1000:.15g}ms" if value else "0s")
         case Unit.RATIO:
             return f"{value * 100:.12g}%"
-        case Unit.PER_SECOND:
-            return f"{value:.6g}/s"
         case Unit.TRANSACTIONS | Unit.COUNT:
             return f"{value:.15g}"
 

@@ -69,7 +69,6 @@ class Unit(StrEnum):
     RATIO = "ratio"  # 0..1
     TRANSACTIONS = "transactions"
     COUNT = "count"
-    PER_SECOND = "per_second"
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,6 @@ _SUFFIX = {
     Unit.SECONDS: "_seconds",
     Unit.RATIO: "_ratio",
     Unit.TRANSACTIONS: "_transactions",
-    Unit.PER_SECOND: "_per_second",
     Unit.COUNT: "",  # the name says what is counted
 }
 _Labels = Mapping[str, str]

@@ -130,10 +130,6 @@ class Memory:
             memory._give_up(exc)
             return memory
 
-    @property
-    def is_usable(self) -> bool:
-        return self._location is not None and not self._warned
-
     def recall(self, whose: Whose, checks: Sequence[Check[Any]], now: datetime) -> Recollection:
         """`now` by the database's clock."""
         return self._guarded(lambda session: _recall(session, whose, checks, now), reading=True) or Recollection()

@@ -37,7 +37,6 @@ def read(text: str, target: str | None = None) -> Overrides:
         ("1500000000", Unit.TRANSACTIONS, 1.5e9),
         ("1.5e9", Unit.TRANSACTIONS, 1.5e9),
         ("10", Unit.COUNT, 10),
-        ("0.5/s", Unit.PER_SECOND, 0.5),
     ],
 )
 def test_amounts(text: str, unit: Unit, value: float) -> None:
@@ -56,7 +55,6 @@ def test_amounts(text: str, unit: Unit, value: float) -> None:
         ("nan", Unit.COUNT),
         ("5kB", Unit.COUNT),
         ("80%", Unit.TRANSACTIONS),
-        ("1/min", Unit.PER_SECOND),
     ],
 )
 def test_amounts_of_another_unit(text: str, unit: Unit) -> None:
