@@ -33,7 +33,6 @@ class DatabaseState:
     deadlocks: int
     checksum_failures: int | None
     checksum_last_failure: datetime | None
-    has_checksums: bool
     collation_version: str | None  # of the default collation (15+), when the database was made or refreshed
     collation_actual_version: str | None  # of what the operating system or ICU has now
     stats_since: datetime | None
@@ -53,7 +52,6 @@ _START: LiteralString = """
                pg_catalog.current_setting('autovacuum_multixact_freeze_max_age')::int8 AS multixact_freeze_max_age,
                s.xact_commit, s.xact_rollback, s.temp_files, s.temp_bytes, s.deadlocks,
                s.checksum_failures, s.checksum_last_failure,
-               pg_catalog.current_setting('data_checksums') = 'on' AS has_checksums,
 """
 _END: LiteralString = """
                -- A crash resets all counters; the background writer's tell when, from 15 on the database's do not.

@@ -35,7 +35,6 @@ class StatementTotals:
     offered_version: str | None  # by the server's files
     deallocations: int | None  # 1.9+; each drops the least used 5 % of the entries
     stats_reset: datetime | None  # 1.9+
-    repeated: int
     calls: int
     total_exec_time_ms: float
 
@@ -58,7 +57,6 @@ STATEMENT_TOTALS = Query(
                (SELECT a.default_version FROM pg_catalog.pg_available_extensions AS a
                  WHERE a.name = 'pg_stat_statements') AS offered_version,
                NULL::int8 AS deallocations, NULL::timestamptz AS stats_reset,
-               pg_catalog.count(*) FILTER (WHERE s.dbid = d.oid AND s.calls >= 10) AS repeated,
                COALESCE(pg_catalog.sum(s.calls) FILTER (WHERE s.dbid = d.oid AND s.calls >= 10), 0)::int8 AS calls,
                COALESCE(pg_catalog.sum(s.total_exec_time) FILTER (WHERE s.dbid = d.oid AND s.calls >= 10), 0)::float8
                    AS total_exec_time_ms
@@ -78,7 +76,6 @@ STATEMENT_TOTALS = Query(
                (SELECT a.default_version FROM pg_catalog.pg_available_extensions AS a
                  WHERE a.name = 'pg_stat_statements') AS offered_version,
                i.dealloc AS deallocations, i.stats_reset,
-               pg_catalog.count(*) FILTER (WHERE s.dbid = d.oid AND s.toplevel AND s.calls >= 10) AS repeated,
                COALESCE(pg_catalog.sum(s.calls)
                         FILTER (WHERE s.dbid = d.oid AND s.toplevel AND s.calls >= 10), 0)::int8 AS calls,
                COALESCE(pg_catalog.sum(s.total_exec_time)

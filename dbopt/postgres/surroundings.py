@@ -21,7 +21,6 @@ class Surroundings:
     postmaster_started: datetime
     stats_since: datetime | None  # from when on this database's counters count
     tracks_counts: bool
-    database_oid: int
     statements_schema: str | None  # of pg_stat_statements, where it was created in this database
     statements_extversion: str | None
     statements_loaded: bool  # in shared_preload_libraries
@@ -74,7 +73,6 @@ SURROUNDINGS = Query(
                -- A crash resets all counters; the background writer's tell when, from 15 on the database's do not.
                GREATEST(d.stats_reset, pg_catalog.pg_stat_get_bgwriter_stat_reset_time()) AS stats_since,
                pg_catalog.current_setting('track_counts') = 'on' AS tracks_counts,
-               d.datid::int8 AS database_oid,
                statements.schema AS statements_schema, statements.extversion AS statements_extversion,
                -- What a configuration file sets exists without the library too; hardly any file sets this one.
                pg_catalog.current_setting('pg_stat_statements.save', true) IS NOT NULL AS statements_loaded,

@@ -43,7 +43,6 @@ class TableState:
     n_mod_since_analyze: int
     n_ins_since_vacuum: int
     n_tup_ins: int
-    n_tup_upd: int
     n_tup_del: int
     seq_scan: int
     seq_tup_read: int
@@ -63,7 +62,6 @@ class TableState:
     autovacuum_on: bool  # the server's: both autovacuum and track_counts
     naptime_seconds: float
     toast_oid: int | None
-    toast_relation: str | None
     toast_relpages: int | None
     toast_reltuples: float | None
     toast_n_live_tup: int | None
@@ -295,7 +293,6 @@ _END: LiteralString = """
                m.reltuples::float8 AS reltuples, m.relpages, z.size_bytes, m.is_locked,
                m.n_live_tup, m.n_dead_tup, m.n_mod_since_analyze, m.n_ins_since_vacuum,
                pg_catalog.pg_stat_get_tuples_inserted(m.oid) AS n_tup_ins,
-               pg_catalog.pg_stat_get_tuples_updated(m.oid) AS n_tup_upd,
                pg_catalog.pg_stat_get_tuples_deleted(m.oid) AS n_tup_del,
                pg_catalog.pg_stat_get_numscans(m.oid) AS seq_scan, m.seq_tup_read,
                (SELECT pg_catalog.sum(pg_catalog.pg_stat_get_numscans(i.indexrelid))::int8
@@ -307,7 +304,6 @@ _END: LiteralString = """
                m.vacuum_trigger, m.insert_trigger, m.analyze_trigger,
                m.autovacuum_enabled, m.autovacuum_on, m.naptime_seconds,
                NULLIF(m.reltoastrelid, 0)::int8 AS toast_oid,
-               CASE WHEN m.reltoastrelid <> 0 THEN m.reltoastrelid::regclass::text END AS toast_relation,
                m.toast_relpages, m.toast_reltuples::float8 AS toast_reltuples,
                CASE WHEN m.reltoastrelid <> 0 THEN pg_catalog.pg_stat_get_live_tuples(m.reltoastrelid) END
                    AS toast_n_live_tup,

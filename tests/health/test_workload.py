@@ -203,7 +203,6 @@ AROUND = Surroundings(
     postmaster_started=NOW - 9 * HOUR,
     stats_since=NOW - 5 * HOUR,
     tracks_counts=True,
-    database_oid=5,
     statements_schema="public",
     statements_extversion="1.10",
     statements_loaded=True,
@@ -221,7 +220,6 @@ TOTALS = StatementTotals(
     offered_version="1.11",
     deallocations=0,
     stats_reset=NOW - 2 * HOUR,
-    repeated=40,
     calls=1_000,
     total_exec_time_ms=1_000.0,
 )

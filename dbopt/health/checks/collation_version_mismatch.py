@@ -34,7 +34,6 @@ class CollationVersion:
     """A collation whose version differs from what the library has now."""
 
     collation: str  # quoted, with its schema
-    provider: str
     collversion: str
     actual_version: str
     indexes: list[str]  # that are sorted by it, quoted
@@ -53,7 +52,7 @@ COLLATION_VERSIONS = Query(
               -- Without a version: none, the database's default, C and POSIX.
              WHERE a.attcollation NOT IN (0, 100, 950, 951) AND a.attrelid >= 16384 AND NOT a.attisdropped
         ), changed AS MATERIALIZED (
-            SELECT c.oid, c.collname, c.collnamespace, c.collprovider, c.collversion,
+            SELECT c.oid, c.collname, c.collnamespace, c.collversion,
                    pg_catalog.pg_collation_actual_version(c.oid) AS actual_version
               FROM pg_catalog.pg_collation AS c
              WHERE c.collversion IS NOT NULL
@@ -62,7 +61,7 @@ COLLATION_VERSIONS = Query(
                AND (c.oid >= 16384 OR c.oid IN (SELECT u.oid FROM used AS u))
         )
         SELECT n.nspname::text || '.' || pg_catalog.quote_ident(c.collname) AS collation,
-               c.collprovider::text AS provider, c.collversion, c.actual_version,
+               c.collversion, c.actual_version,
                ARRAY(SELECT DISTINCT u.attrelid::regclass::text
                        FROM used AS u
                        JOIN pg_catalog.pg_class AS i ON i.oid = u.attrelid
