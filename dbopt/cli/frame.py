@@ -37,8 +37,13 @@ COMMANDS: Mapping[str, str] = {
     "plan": "Show what optimize would do, why, and what it would wait for.",
     "optimize": "Make the database's indexes what the specs say, online.",
     "health": "What is wrong with a database, who causes it, what to type: for people and for cron.",
-    "history": "Past runs of optimize and their steps.",
-    "store": "The store of past runs: look at it, bring it up to date.",
+    "metrics": "Connections, throughput, latency, hit ratios, I/O, WAL: now, or over a time that is kept.",
+    "stats": "Sizes, rows, scans, vacuum state and index coverage, by table and by index.",
+    "reset-metrics": "Keep what the counters said, then count anew: from a mark, or on the server too.",
+    "snapshot": "Keep what the counters say now, for numbers over time: a line for cron.",
+    "history": "Past runs of optimize, health over time, and any figure as a chart.",
+    "report": "One self-contained HTML page: health, figures over time, tables, statements.",
+    "store": "The store of past runs and counters: look at it, bring it up to date, prune, export.",
     "demo": "All of it on a private server with sample data, measured before and after.",
 }
 

@@ -18,7 +18,8 @@ from dbopt.health.collect import STATEMENT_TIMEOUT_MS
 from dbopt.health.run import Wishes, look
 from dbopt.health.verdict import About, FailOn, Verdict
 from dbopt.postgres.connect import describe
-from dbopt.store.health import Memory, Recollection, Whose
+from dbopt.store.health import Memory, Recollection
+from dbopt.store.targets import Whose
 from dbopt.values import dataclass
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Looks:
         timeout_ms = None if options.timeout is None else _milliseconds(options.timeout)
         self._jobs = [self._job(target, timeout_ms) for target in session.targets_with_replicas]
         self._baselines = None if options.baseline is None else baseline.read(options.baseline)
-        self._memory = Memory.open(session.settings.store.value if options.uses_store else "none")
+        self._memory = Memory(session.settings.store.value if options.uses_store else "none")
         self._samples: dict[Whose, Sample] = {}
 
     def once(self) -> list[Verdict]:

@@ -13,34 +13,27 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from dbopt import __version__
-from dbopt.errors import ConfigError, StoreUnusable
 from dbopt.health import streaks
 from dbopt.health.deltas import Counters, Sample
 from dbopt.health.memory import WINDOW_MAX, WINDOW_MIN, is_useful
-from dbopt.store import plain
-from dbopt.store.faults import warn
-from dbopt.store.location import NONE, locate
+from dbopt.store import plain, snapshots, targets
+from dbopt.store.aside import Aside
 from dbopt.values import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from dbopt.health.check import Check, Finding, Result
     from dbopt.health.verdict import Verdict
-    from dbopt.postgres.server import Server
-    from dbopt.store.location import Location
+    from dbopt.snapshot.model import Part
     from dbopt.store.plain import Session
+    from dbopt.store.targets import Whose
 
-# A verdict that somebody waits for is worth more than its record.
-LOCK_WAIT_SECONDS = 1.0
 RETENTION = timedelta(days=90)  # a quarter: what comes once a month is seen three times
 # Two samples of a check within one window are enough.
 SAMPLE_EVERY = WINDOW_MIN / 2
 # What moves slowly is compared with a day ago: of it, one sample of each quarter of the last day stays.
 _SLOW_EVERY = WINDOW_MAX / 4
-
-_ADD_TARGET = "INSERT INTO targets (server, dbname) VALUES (:server, :dbname) ON CONFLICT (server, dbname) DO NOTHING"
-_TARGET = "SELECT id FROM targets WHERE server = :server AND dbname = :dbname"
 
 _ADD_RUN = """
     INSERT INTO health_runs (target_id, target_name, dbopt_version, collected_at, seconds, status, checks)
@@ -84,25 +77,6 @@ _DROP_SAMPLE = "DELETE FROM health_samples WHERE id = :id"
 
 
 @dataclass(frozen=True, slots=True)
-class Whose:
-    """A database as the store knows it."""
-
-    server: str
-    dbname: str
-    system_identifier: str | None
-
-    @classmethod
-    def of_server(cls, server: Server, reached: str) -> Whose:
-        """A standby is one of its own: it has its primary's identifier and other counters. Where the server does not
-        tell its identifier, the name by which it was reached stands for it.
-        """
-        identifier = server.system_identifier
-        if identifier is None:
-            return cls(reached, server.dbname, None)
-        return cls(f"{identifier} standby {reached}" if server.in_recovery else identifier, server.dbname, identifier)
-
-
-@dataclass(frozen=True, slots=True)
 class Recollection:
     """What earlier runs have left: samples by check; `streaks` None: nothing can be remembered."""
 
@@ -110,62 +84,40 @@ class Recollection:
     streaks: streaks.Streaks | None = None
 
 
-@dataclass(slots=True)
 class Memory:
     """The store for one call. Never raises because of it: the first that is wrong with it is one warning, and nothing
     is remembered from then on.
     """
 
-    _location: Location | None
-    _warned: bool = field(default=False, init=False)
-    _ready: bool = field(default=False, init=False)
-
-    @classmethod
-    def open(cls, url: str | None) -> Memory:
+    def __init__(self, url: str | None) -> None:
         """`none` is no memory, without a warning."""
-        try:
-            return cls(None if url == NONE else locate(url))
-        except ConfigError as exc:
-            memory = cls(None)
-            memory._give_up(exc)
-            return memory
+        self._store = Aside(url, "health goes on without what it remembers")
 
     def recall(self, whose: Whose, checks: Sequence[Check[Any]], now: datetime) -> Recollection:
         """`now` by the database's clock."""
-        return self._guarded(lambda session: _recall(session, whose, checks, now), reading=True) or Recollection()
+        return self._store.attempt(lambda session: _recall(session, whose, checks, now), reading=True) or Recollection()
 
-    def keep(self, whose: Whose, verdict: Verdict, found: Sequence[Result], sample: Sample) -> None:
+    def keep(
+        self, whose: Whose, verdict: Verdict, found: Sequence[Result], sample: Sample, counted: Sequence[Part] = ()
+    ) -> None:
         """`found` are the results as they were before anything was set aside: what is there does not depend on who
-        asks. The status of the run is that of the verdict.
+        asks. The status of the run is that of the verdict. `counted`: what was read of the server's counters.
         """
-        self._guarded(lambda session: _keep(session, whose, verdict, found, sample), reading=False)
 
-    def _guarded(self, work: Callable[[Session], Any], *, reading: bool) -> Any:
-        location = self._location
-        if location is None or self._warned:
-            return None
-        try:
-            if not self._ready:
-                plain.make_ready(location)
-                self._ready = True
-            with plain.transaction(location, reading=reading, wait_seconds=LOCK_WAIT_SECONDS) as session:
-                return work(session)
-        except StoreUnusable as exc:
-            self._give_up(exc)
-            return None
+        def work(session: Session) -> None:
+            _keep(session, whose, verdict, found, sample)
+            snapshots.keep(session, whose, verdict.about.name or verdict.about.place, counted)
 
-    def _give_up(self, error: StoreUnusable | ConfigError) -> None:
-        warn(error, "health goes on without what it remembers")
-        self._warned = True
+        self._store.attempt(work, reading=False)
 
 
 def _recall(session: Session, whose: Whose, checks: Sequence[Check[Any]], now: datetime) -> Recollection:
-    known = session.rows(_TARGET, {"server": whose.server, "dbname": whose.dbname})
-    if not known:
+    target_id = targets.find(session, whose)
+    if target_id is None:
         return Recollection({}, {})
-    of_target = {"target_id": known[0][0]}
+    of_target = {"target_id": target_id}
     seen = {(check_id, subject): runs for _, check_id, subject, runs in session.rows(_FINDINGS, of_target)}
-    kept = _samples(session, known[0][0])
+    kept = _samples(session, target_id)
     samples = {}
     for check in checks:
         usable = [(key, at) for key, at in kept.get(check.id, ()) if now - at <= WINDOW_MAX]
@@ -187,9 +139,7 @@ def _samples(session: Session, target_id: int) -> dict[str, list[tuple[int, date
 
 
 def _keep(session: Session, whose: Whose, verdict: Verdict, found: Sequence[Result], sample: Sample) -> None:
-    values = {"server": whose.server, "dbname": whose.dbname}
-    session.run(_ADD_TARGET, [values])
-    target_id = session.rows(_TARGET, values)[0][0]
+    target_id = targets.find_or_add(session, whose)
     at = session.moment(verdict.collected_at)
     run = {
         "target_id": target_id,

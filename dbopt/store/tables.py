@@ -164,3 +164,70 @@ health_samples = sa.Table(
     sa.Index(None, "target_id", "check_id"),
     sqlite_autoincrement=True,
 )
+
+# Counters over time (dbopt/snapshot). Of each family the last reading, and what was counted between two readings.
+
+snapshot_heads = sa.Table(
+    "snapshot_heads",
+    metadata,
+    sa.Column("target_id", _Id, sa.ForeignKey("targets.id"), primary_key=True, autoincrement=False),
+    sa.Column("family", sa.Text, primary_key=True),  # `clients/...`: published by one process of an application
+    sa.Column("target_name", sa.Text, nullable=False),
+    sa.Column("taken_at", Utc, nullable=False),  # by the database's clock, as all times of these tables
+    sa.Column("packed", sa.LargeBinary, nullable=False),
+)
+
+intervals = sa.Table(
+    "intervals",
+    metadata,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("target_id", _Id, sa.ForeignKey("targets.id"), nullable=False),
+    sa.Column("family", sa.Text, nullable=False),
+    sa.Column("span", sa.Integer, nullable=False),  # 0: as taken; 3600, 86400: the sum of those of an hour, a day
+    sa.Column("from_at", Utc, nullable=False),
+    sa.Column("to_at", Utc, nullable=False),
+    sa.Column("packed", sa.LargeBinary, nullable=False),
+    sa.Index(None, "target_id", "family", "to_at"),
+    sqlite_autoincrement=True,
+)
+
+# Where somebody began to count: a reset on the server, or a baseline, which resets nothing.
+marks = sa.Table(
+    "marks",
+    metadata,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("target_id", _Id, sa.ForeignKey("targets.id"), nullable=False),
+    sa.Column("target_name", sa.Text, nullable=False),
+    sa.Column("marked_at", Utc, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),  # baseline or reset
+    sa.Column("scope", sa.Text, nullable=False),  # of a reset: what was reset, in words
+    sa.Column("os_user", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Index(None, "target_id", "marked_at"),
+    sqlite_autoincrement=True,
+)
+
+# What the counters said just before.
+mark_parts = sa.Table(
+    "mark_parts",
+    metadata,
+    sa.Column("mark_id", _Id, sa.ForeignKey("marks.id"), primary_key=True, autoincrement=False),
+    sa.Column("family", sa.Text, primary_key=True),
+    sa.Column("packed", sa.LargeBinary, nullable=False),
+)
+
+# Each text once, whichever databases run it; constants of statements that PostgreSQL does not normalize are masked.
+statement_texts = sa.Table(
+    "statement_texts",
+    metadata,
+    sa.Column("digest", sa.Text, primary_key=True),  # SHA-256 of the text
+    sa.Column("query", sa.Text, nullable=False),
+)
+
+statements = sa.Table(
+    "statements",
+    metadata,
+    sa.Column("target_id", _Id, sa.ForeignKey("targets.id"), primary_key=True, autoincrement=False),
+    sa.Column("queryid", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("digest", sa.Text, sa.ForeignKey("statement_texts.digest"), nullable=False),
+)

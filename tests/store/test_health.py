@@ -20,8 +20,9 @@ from dbopt.health.memory import WINDOW_MAX, WINDOW_MIN
 from dbopt.health.verdict import About, Verdict
 from dbopt.store import sqlite
 from dbopt.store.engine import make_engine
-from dbopt.store.health import RETENTION, Memory, Whose
+from dbopt.store.health import RETENTION, Memory
 from dbopt.store.location import locate
+from dbopt.store.targets import Whose
 
 from .test_migrations import alembic_on
 from .values import start
@@ -35,7 +36,7 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     monkeypatch.setattr(sqlite, "LOCK_WAIT_SECONDS", 0.2)
-    monkeypatch.setattr("dbopt.store.health.LOCK_WAIT_SECONDS", 0.2)
+    monkeypatch.setattr("dbopt.store.aside.LOCK_WAIT_SECONDS", 0.2)
 
 
 def result(check_id, *subjects, status=Status.WARNING, measure=1.5, reason=None):
@@ -75,12 +76,12 @@ def rows(url, table):
 
 
 def test_a_store_that_is_new(url):
-    found = recall(Memory.open(url))
+    found = recall(Memory(url))
     assert (found.samples, found.streaks) == ({}, {})
 
 
 def test_runs_in_a_row_are_counted(url):
-    memory = Memory.open(url)
+    memory = Memory(url)
     for number in range(3):
         keep(memory, result("unused-index", "a", *(["b"] if number else [])))
     assert recall(memory).streaks == {("unused-index", "a"): 3, ("unused-index", "b"): 2}
@@ -90,11 +91,11 @@ def test_runs_in_a_row_are_counted(url):
     keep(memory, result("unused-index", "b", status=Status.CRITICAL))
     assert recall(memory).streaks == {("unused-index", "b"): 3}
     keep(memory, result("unused-index", "a"))
-    assert recall(Memory.open(url)).streaks == {("unused-index", "a"): 1}
+    assert recall(Memory(url)).streaks == {("unused-index", "a"): 1}
 
 
 def test_targets_are_apart(url):
-    memory = Memory.open(url)
+    memory = Memory(url)
     other = replace(WHOSE, dbname="crm")
     keep(memory, result("unused-index", "a"), counters=sample(NIGHT - WINDOW_MIN))
     keep(memory, result("unused-index"), whose=other)
@@ -103,7 +104,7 @@ def test_targets_are_apart(url):
 
 
 def test_what_is_in_the_rows(url):
-    memory = Memory.open(url)
+    memory = Memory(url)
     keep(memory, result("unused-index", "a", "n", measure=float("nan")), result("deadlocks"))
     keep(memory, result("unused-index", "a", measure=7), result("deadlocks"), at=NIGHT + timedelta(hours=1))
     keep(memory, result("unused-index"), result("deadlocks", reason="?"), at=NIGHT + timedelta(hours=2))
@@ -126,12 +127,12 @@ def test_what_is_in_the_rows(url):
 
 
 def test_nobody_s_words_are_kept(sqlite_url, tmp_path):
-    keep(Memory.open(sqlite_url), result("unused-index", "a"))
+    keep(Memory(sqlite_url), result("unused-index", "a"))
     assert b"s3cret" not in b"".join(path.read_bytes() for path in tmp_path.glob("store.db*"))
 
 
 def test_times_are_what_they_were(url):
-    memory = Memory.open(url)
+    memory = Memory(url)
     since = datetime(2026, 3, 28, 23, 59, 59, 654321, tzinfo=UTC)
     at = NIGHT - timedelta(minutes=10)
     keep(memory, counters=sample(at, 3.0, since=since))
@@ -141,7 +142,7 @@ def test_times_are_what_they_were(url):
 
 
 def test_the_last_sample_that_reaches_far_enough_back(url):
-    memory = Memory.open(url)
+    memory = Memory(url)
     for minutes in range(31):
         keep(
             memory, at=NIGHT + timedelta(minutes=minutes), counters=sample(NIGHT + timedelta(minutes=minutes), minutes)
@@ -154,19 +155,19 @@ def test_the_last_sample_that_reaches_far_enough_back(url):
 
 @pytest.mark.parametrize(("since", "is_there"), [(NIGHT - timedelta(hours=1), False), (LONG_AGO, True), (None, True)])
 def test_a_young_sample_only_where_the_reset_is_long_ago(sqlite_url, since, is_there):
-    memory = Memory.open(sqlite_url)
+    memory = Memory(sqlite_url)
     keep(memory, counters=sample(NIGHT - timedelta(seconds=2), since=since))
     assert bool(recall(memory).samples) is is_there
 
 
 def test_a_sample_of_yesterday_is_of_no_use(sqlite_url):
-    memory = Memory.open(sqlite_url)
+    memory = Memory(sqlite_url)
     keep(memory, counters=sample(NIGHT - WINDOW_MAX - timedelta(seconds=1)))
     assert recall(memory).samples == {}
 
 
 def test_a_run_of_other_checks_leaves_the_sample(sqlite_url):
-    memory = Memory.open(sqlite_url)
+    memory = Memory(sqlite_url)
     keep(memory, counters=sample(NIGHT - timedelta(minutes=5)))
     keep(memory, counters=sample(NIGHT, check_id="rollbacks"))
     assert set(recall(memory, "deadlocks", "rollbacks").samples) == {"deadlocks", "rollbacks"}
@@ -174,7 +175,7 @@ def test_a_run_of_other_checks_leaves_the_sample(sqlite_url):
 
 def test_what_is_slow_is_compared_with_a_day_ago(sqlite_url, monkeypatch):
     slow = replace(load("deadlocks"), slow=True)
-    memory = Memory.open(sqlite_url)
+    memory = Memory(sqlite_url)
     for hours in range(60):
         at = NIGHT + timedelta(hours=hours)
         about = About(name=None, place="db1/app", dbname="app")
@@ -188,7 +189,7 @@ def test_what_is_slow_is_compared_with_a_day_ago(sqlite_url, monkeypatch):
 
 
 def test_old_rows_go(url):
-    memory = Memory.open(url)
+    memory = Memory(url)
     keep(memory, result("unused-index", "a"), result("deadlocks", "b"))
     keep(memory, result("deadlocks", "b"), at=NIGHT + RETENTION + timedelta(seconds=1))
     assert [row["subject"] for row in rows(url, "health_findings")] == ["b"]
@@ -197,7 +198,7 @@ def test_old_rows_go(url):
 
 
 def test_a_sample_that_nobody_can_read(sqlite_url, tmp_path):
-    memory = Memory.open(sqlite_url)
+    memory = Memory(sqlite_url)
     keep(memory, counters=sample(NIGHT - timedelta(minutes=9)))
     with contextlib.closing(sqlite3.connect(tmp_path / "store.db")) as connection:
         connection.execute("UPDATE health_samples SET counters = x'00ff'")
@@ -206,28 +207,29 @@ def test_a_sample_that_nobody_can_read(sqlite_url, tmp_path):
 
 
 def test_down_and_up_again_loses_nothing(url):
-    memory = Memory.open(url)
+    memory = Memory(url)
     keep(memory, result("unused-index", "a"), counters=sample(NIGHT - timedelta(minutes=9)))
     for step in ("0001", "base"):
         with alembic_on(url) as (config, _):
             command.downgrade(config, step)
-        found = recall(Memory.open(url))  # opening upgrades
+        found = recall(Memory(url))  # opening upgrades
         assert found.streaks == {("unused-index", "a"): 1}
         assert found.samples.keys() == {"deadlocks"}
-    keep(Memory.open(url), result("unused-index", "a"))
-    assert recall(Memory.open(url)).streaks == {("unused-index", "a"): 2}
+    keep(Memory(url), result("unused-index", "a"))
+    assert recall(Memory(url)).streaks == {("unused-index", "a"): 2}
 
 
 def test_a_file_that_is_up_to_date_needs_no_sqlalchemy(sqlite_url):
-    keep(Memory.open(sqlite_url), result("unused-index", "a"))
+    keep(Memory(sqlite_url), result("unused-index", "a"))
     script = """
 import sys
 from datetime import UTC, datetime
 from dbopt.health.deltas import Sample
 from dbopt.health.verdict import About, Verdict
-from dbopt.store.health import Memory, Whose
+from dbopt.store.health import Memory
+from dbopt.store.targets import Whose
 at, whose = datetime.now(UTC), Whose("7001", "app", "7001")
-memory = Memory.open(sys.argv[1])
+memory = Memory(sys.argv[1])
 assert memory.recall(whose, [], at).streaks == {("unused-index", "a"): 1}
 verdict = Verdict(about=About(name=None, place="x"), collected_at=at, seconds=0.1, results=())
 memory.keep(whose, verdict, (), Sample(at, "7001"))
@@ -243,7 +245,7 @@ assert not {name.split(".")[0] for name in sys.modules} & {"sqlalchemy", "alembi
 
 def assert_goes_on(url, warnings, *words):
     """Both halves of a run, one warning, nothing remembered."""
-    memory = Memory.open(url)
+    memory = Memory(url)
     found = recall(memory)
     keep(memory, result("unused-index", "a"))
     assert found.samples == {}
@@ -253,7 +255,7 @@ def assert_goes_on(url, warnings, *words):
 
 
 def test_no_store_at_all(warnings):
-    memory = Memory.open("none")
+    memory = Memory("none")
     keep(memory, result("unused-index", "a"))
     assert recall(memory).streaks is None
     assert warnings() == []
@@ -270,14 +272,14 @@ def test_a_folder_that_is_not_there(tmp_path, warnings):
 
 
 def test_a_file_of_a_newer_dbopt(url, warnings):
-    keep(Memory.open(url), result("unused-index", "a"))
+    keep(Memory(url), result("unused-index", "a"))
     with alembic_on(url) as (_, connection):
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     assert_goes_on(url, warnings, "newer dbopt", "pip install --upgrade dbopt")
 
 
 def test_a_damaged_file(sqlite_url, tmp_path, warnings):
-    keep(Memory.open(sqlite_url), result("unused-index", "a"))
+    keep(Memory(sqlite_url), result("unused-index", "a"))
     with (tmp_path / "store.db").open("r+b") as file:
         file.seek(4096)
         file.write(b"\xff" * 65536)
@@ -294,12 +296,12 @@ sys.stdin.read()
 
 
 def test_a_lock_that_another_process_holds(sqlite_url, tmp_path, warnings):
-    keep(Memory.open(sqlite_url), result("unused-index", "a"))
+    keep(Memory(sqlite_url), result("unused-index", "a"))
     with start(LOCKER, str(tmp_path / "store.db")) as locker:
         assert locker.stdout.readline() == b"locked\n"
         assert_goes_on(sqlite_url, warnings, "could not write to the store", "database is locked")
         locker.communicate()
-    assert recall(Memory.open(sqlite_url)).streaks == {("unused-index", "a"): 1}
+    assert recall(Memory(sqlite_url)).streaks == {("unused-index", "a"): 1}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="file modes bind everybody but root, who lends his to nobody")
@@ -311,7 +313,7 @@ def test_a_read_only_file(warnings, tmp_path_factory):
         os.chown(folder, 65534, -1)
         os.seteuid(65534)
         try:
-            keep(Memory.open(url), result("unused-index", "a"))
+            keep(Memory(url), result("unused-index", "a"))
             Path(folder, "store.db").chmod(0o400)
             assert_goes_on(url, warnings, "could not write to the store", "readonly database")
         finally:

@@ -1,0 +1,173 @@
+"""How the rows of each query become Subjects: which columns count, which are gauges, what tells two things apart."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from dbopt.postgres.counters import IO_COUNTERS
+from dbopt.postgres.relation_counters import INDEX_COUNTERS, MEASURED_MAX, RELATION_TOTALS, TABLE_COUNTERS
+from dbopt.postgres.statement_counters import STATEMENT_COUNTERS
+from dbopt.snapshot.model import Family, Part, Subject
+from dbopt.values import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from dbopt.postgres.query import Query
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """A family whose rows are its subjects."""
+
+    family: Family
+    query: Query[Any]
+    key: Callable[[Any], str]
+    name: Callable[[Any], str]
+    counts: tuple[str, ...]
+    gauges: tuple[str, ...] = ()
+    since: Callable[[Any], Any]
+    identity: Callable[[Any], str] = lambda _: ""
+    has_own_since: Callable[[Any], bool] = lambda _: False
+    parameters: Mapping[str, object] | None = None
+
+    def part(self, rows: Iterable[Any], server: Part) -> Part:
+        """`server`: of the same moment."""
+        rows = tuple(rows)
+        counts, gauges = _values(self.counts), _values(self.gauges)
+        subjects = {
+            (key := self.key(row)): Subject(
+                key, self.name(row), counts(row), gauges(row), self.since(row), self.identity(row)
+            )
+            for row in rows
+        }
+        return Part(
+            family=self.family,
+            taken_at=server.taken_at,
+            lineage=server.lineage,
+            counts=self.counts,
+            gauges=self.gauges,
+            subjects=subjects,
+            witness=server.witness,
+            has_own_since=any(map(self.has_own_since, rows[:1])),
+        )
+
+
+def _values(names: Sequence[str]) -> Callable[[Any], tuple[float | None, ...]]:
+    """The fields of a row as a tuple."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda row: tuple(getattr(row, name) for name in names)
+
+
+DEFINITIONS: Mapping[Family, Definition] = {
+    definition.family: definition
+    for definition in (
+        Definition(
+            family=Family.RELATIONS,
+            query=RELATION_TOTALS,
+            key=lambda _: "all",
+            name=lambda _: "all tables and indexes",
+            counts=(
+                "heap_blks_hit",
+                "heap_blks_read",
+                "idx_blks_hit",
+                "idx_blks_read",
+                "seq_scan",
+                "seq_tup_read",
+                "idx_scan",
+                "idx_tup_fetch",
+                "vacuum_count",
+                "autovacuum_count",
+                "analyze_count",
+                "autoanalyze_count",
+            ),
+            gauges=("relations", "n_dead_tup"),
+            since=attrgetter("stats_since"),
+        ),
+        Definition(
+            family=Family.IO,
+            query=IO_COUNTERS,
+            key=lambda row: f"{row.backend_type}/{row.object}/{row.context}",
+            name=lambda row: f"{row.backend_type}, {row.object}, {row.context}",
+            counts=(
+                "reads",
+                "read_bytes",
+                "read_time",
+                "writes",
+                "write_bytes",
+                "write_time",
+                "extends",
+                "extend_bytes",
+                "hits",
+                "evictions",
+                "reuses",
+                "fsyncs",
+            ),
+            since=attrgetter("stats_since"),
+        ),
+        Definition(
+            family=Family.STATEMENTS,
+            query=STATEMENT_COUNTERS,
+            key=lambda row: f"{row.queryid}/{row.userid}/{int(row.toplevel)}",
+            name=lambda row: str(row.queryid),
+            counts=(
+                "calls",
+                "total_exec_time_ms",
+                "sum_squares_ms2",
+                "plans",
+                "total_plan_time_ms",
+                "rows",
+                "shared_blks_hit",
+                "shared_blks_read",
+                "shared_blks_dirtied",
+                "shared_blks_written",
+                "temp_blks_read",
+                "temp_blks_written",
+                "blk_read_time_ms",
+                "blk_write_time_ms",
+                "wal_bytes",
+            ),
+            gauges=("max_exec_time_ms",),
+            since=attrgetter("counted_since"),
+            has_own_since=attrgetter("has_own_since"),
+        ),
+        Definition(
+            family=Family.TABLES,
+            query=TABLE_COUNTERS,
+            key=lambda row: str(row.relation_oid),
+            name=attrgetter("relation"),
+            counts=(
+                "seq_scan",
+                "seq_tup_read",
+                "tup_fetched",
+                "n_tup_ins",
+                "n_tup_upd",
+                "n_tup_del",
+                "n_tup_hot_upd",
+                "heap_blks_hit",
+                "heap_blks_read",
+                "vacuum_count",
+                "autovacuum_count",
+                "analyze_count",
+                "autoanalyze_count",
+            ),
+            gauges=("rows", "n_dead_tup", "heap_bytes", "toast_bytes"),
+            since=attrgetter("stats_since"),
+            identity=attrgetter("birth"),
+            parameters={"measured_max": MEASURED_MAX},
+        ),
+        Definition(
+            family=Family.INDEXES,
+            query=INDEX_COUNTERS,
+            key=lambda row: str(row.index_oid),
+            name=attrgetter("index"),
+            counts=("idx_scan", "idx_tup_read", "idx_tup_fetch", "idx_blks_hit", "idx_blks_read"),
+            gauges=("size_bytes",),
+            since=attrgetter("stats_since"),
+            identity=attrgetter("birth"),
+            parameters={"measured_max": MEASURED_MAX},
+        ),
+    )
+}
