@@ -42,6 +42,7 @@ generated: .venv/installed
 	@.venv/bin/python -m dbopt.spec.codes
 	@.venv/bin/python -m dbopt.render.health_page docs
 	@.venv/bin/python -m dbopt.render.health_schema docs
+	@.venv/bin/python -m dbopt.store.fresh
 
 # A new resolution of everything, in an environment of its own.
 constraints:

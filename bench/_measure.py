@@ -13,6 +13,7 @@ import functools
 import json
 import os
 import platform
+import re
 import statistics
 import sys
 import tempfile
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from dbopt.embedded import EmbeddedServer
 
@@ -129,6 +130,32 @@ def server(**settings: str) -> Iterator[EmbeddedServer]:
     note(f"server: {binaries}")
     with embedded.start(binaries=binaries, settings=settings) as running:
         yield running
+
+
+def logged(private: EmbeddedServer, work: Callable[[], object]) -> list[str]:
+    """What the server logs of others' sessions while the work is done, connections and statements included. Its
+    log_line_prefix has to be "%p ".
+    """
+    import psycopg
+
+    log = private.directory / "log"
+    before = log.stat().st_size
+    with psycopg.connect(private.conninfo, autocommit=True) as conn:
+        own = f"{conn.info.backend_pid} "
+        for name, value in (("log_connections", "on"), ("log_statement", "'all'")):
+            conn.execute(f"ALTER SYSTEM SET {name} = {value}")
+        conn.execute("SELECT pg_reload_conf()")
+        work()
+        conn.execute("ALTER SYSTEM RESET ALL")
+        conn.execute("SELECT pg_reload_conf()")
+    with log.open(errors="replace") as lines:
+        lines.seek(before)
+        return [line for line in lines if not line.startswith(own)]
+
+
+def is_statement(line: str) -> bool:
+    """One that a client has sent, of either protocol."""
+    return " statement: " in line or re.search(r" execute [^:]*: ", line) is not None
 
 
 def note(message: str) -> None:

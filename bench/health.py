@@ -16,7 +16,21 @@ from typing import TYPE_CHECKING
 
 import psycopg
 from _health_peers import Peer, peers
-from _measure import DBOPT, PYTHON, Figure, Run, environment, in_turns, median, note, options, report, server
+from _measure import (
+    DBOPT,
+    PYTHON,
+    Figure,
+    Run,
+    environment,
+    in_turns,
+    is_statement,
+    logged,
+    median,
+    note,
+    options,
+    report,
+    server,
+)
 from psycopg.conninfo import make_conninfo
 
 if TYPE_CHECKING:
@@ -199,23 +213,8 @@ def look_seconds(tool: Peer) -> float:
 
 def counted(private: EmbeddedServer, tool: Peer) -> tuple[int, int]:
     """Connections and statements of one run, by the server's log."""
-    log = private.directory / "log"
-    before = log.stat().st_size
-    with psycopg.connect(private.conninfo, autocommit=True) as conn:
-        own = f"{conn.info.backend_pid} "
-        for name, value in (("log_connections", "on"), ("log_statement", "'all'")):
-            conn.execute(f"ALTER SYSTEM SET {name} = {value}")
-        conn.execute("SELECT pg_reload_conf()")
-        output(tool)
-        conn.execute("ALTER SYSTEM RESET ALL")
-        conn.execute("SELECT pg_reload_conf()")
-    with log.open(errors="replace") as lines:
-        lines.seek(before)
-        others = [line for line in lines if not line.startswith(own)]
-    return (
-        sum("connection authorized" in line for line in others),
-        sum(" statement: " in line or re.search(r" execute [^:]*: ", line) is not None for line in others),
-    )
+    lines = logged(private, lambda: output(tool))
+    return sum("connection authorized" in line for line in lines), sum(map(is_statement, lines))
 
 
 def found(tools: Sequence[Peer], *, as_json: bool) -> None:

@@ -1,7 +1,8 @@
 """Bytes and durations to text and back.
 
 Inputs are spelled as PostgreSQL spells them in its settings (`4GB`, `64kB`, `5min`, `500ms`, `60d`), and with the short
-forms that people type (`5m`, `2h`). Amounts are powers of 1024, as in PostgreSQL.
+forms that people type (`5m`, `2h`, `2y`): a month has 30 days, a year 365. Amounts are powers of 1024, as in
+PostgreSQL.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ _SECOND_UNITS = {
     "h": 3600.0,
     "d": 86400.0,
     "w": 604800.0,
+    "mo": 30 * 86400.0,
+    "y": 365 * 86400.0,
 }
 # 15 digits are what a float holds exactly; more would end as infinity.
 _AMOUNT = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([A-Za-z]*)\s*")
@@ -34,7 +37,8 @@ def parse_bytes(value: object) -> int:
 
 
 def parse_duration(value: object) -> float:
-    """`500ms`, `30s`, `5min`, `5m`, `2h`, `60d` to seconds. A number without a unit is refused: whose unit would it be?
+    """`500ms`, `30s`, `5min`, `5m`, `2h`, `60d`, `6mo`, `2y` to seconds. A number without a unit is refused: whose
+    would it be?
 
     Raises ValueError with the forms that are valid.
     """

@@ -11,6 +11,7 @@ import pytest
 from dbopt import config
 from dbopt.config import Flags, Setting
 from dbopt.errors import ConfigError, Error, UsageError
+from dbopt.metrics.window import SLOW_THRESHOLD_MS
 from dbopt.optimize.apply import WAIT_SECONDS
 from dbopt.postgres.connect import STATEMENT_TIMEOUT_MS
 
@@ -190,13 +191,33 @@ def test_reject_unauthorized_is_about_the_certificate(reject: str, given: str, m
 
 
 def test_pool_variables_are_checked_and_shown_as_not_used() -> None:
-    env = {"DB_MAX_CONNECTIONS": "30", "SLOW_QUERY_THRESHOLD": "500"}
+    env = {"DB_MAX_CONNECTIONS": "30"}
     shown = {name: (value, origin) for name, value, origin in config.rows(settings(env), ())}
     assert shown["DB_MAX_CONNECTIONS"] == (
         30,
         "environment; not used by dbopt's commands: it is for the application's pool",
     )
-    assert "not used" in shown["SLOW_QUERY_THRESHOLD"][1]
+
+
+def test_what_is_slow() -> None:
+    assert settings().slow_threshold_ms == Setting(SLOW_THRESHOLD_MS, "default")
+    write("slow_queries: {threshold: 1.5s}\n")
+    assert settings().slow_threshold_ms == Setting(1500.0, "dbopt.yaml:1")
+    env = {"SLOW_QUERY_THRESHOLD": "100"}
+    assert settings(env).slow_threshold_ms == Setting(100.0, "SLOW_QUERY_THRESHOLD")
+    shown = {name: (value, origin) for name, value, origin in config.rows(settings(env), ())}
+    assert shown["slow_queries.threshold"] == ("100ms", "SLOW_QUERY_THRESHOLD")
+
+
+def test_the_pooler_of_a_target() -> None:
+    write(f"targets:\n  main:\n    dsn: host=db1\n    pgbouncer: postgres://stats:{SECRET}@pool1:6432\n")
+    found = target()
+    assert found.pgbouncer is not None
+    assert found.pgbouncer["host"].value == "pool1"
+    assert settings().secrets((found,)) == {SECRET}
+    shown = {name: value for name, value, _ in config.rows(settings(), (found,))}
+    assert shown["targets.main.pgbouncer.host"] == "pool1"
+    assert SECRET not in str(shown)
 
 
 @pytest.mark.parametrize(
@@ -265,7 +286,8 @@ def test_a_misspelled_variable_is_a_warning() -> None:
             None,
         ),
         ("targets:\n  a: {dsn: x, health: {skp: []}}\n", 'dbopt.yaml:2:24: unknown key "skp"', "Did you mean skip?"),
-        ("slow_queries: {threshold: 1s}\n", "dbopt.yaml:1:1: slow_queries is not yet supported", "Take it out: "),
+        ("slow_queries: {treshold: 1s}\n", 'dbopt.yaml:1:16: unknown key "treshold"', "Did you mean threshold?"),
+        ("slow_queries: {threshold: 500}\n", "dbopt.yaml:1:27: slow_queries.threshold: expected a duration", None),
         ("optimize: {wait: 300}\n", "dbopt.yaml:1:18: optimize.wait: expected a duration", None),
         ("specs: [a, b]\n", "dbopt.yaml:1:8: specs is one value, not a list or mapping", None),
         ("targets: main\n", "dbopt.yaml:1:10: targets is a mapping of keys to values", None),

@@ -70,6 +70,8 @@ def test_runs_outside_the_checkout(installed: Path, tmp_path: Path) -> None:
 def test_holds_what_is_no_module(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {"dbopt/py.typed", f"dbopt-{dbopt.__version__}.dist-info/licenses/LICENSE"} <= names
+    templates = CHECKOUT / "dbopt" / "render" / "html" / "templates"
+    assert {f"dbopt/render/html/templates/{path.name}" for path in templates.iterdir()} <= names
     strays = {name for name in names if not name.startswith(("dbopt/", f"dbopt-{dbopt.__version__}.dist-info/"))}
     assert strays == set()
     assert not [name for name in names if "__pycache__" in name]

@@ -31,6 +31,19 @@ def groups(incomplete: str) -> list[str]:
     return [name for name in Group if name.startswith(incomplete)]
 
 
+def metrics(incomplete: str) -> list[str]:
+    """The figures of metrics."""
+    from dbopt.metrics.catalogue import METRICS
+
+    return [name for name in METRICS if name.startswith(incomplete)]
+
+
+def metric_groups(incomplete: str) -> list[str]:
+    from dbopt.metrics.metric import Group
+
+    return [name for name in Group if name.startswith(incomplete)]
+
+
 def specs(incomplete: str) -> list[str]:
     """Spec files and folders below what is typed, and the specs of indexes/ by name."""
     base = Path(incomplete).parent if not incomplete.endswith("/") else Path(incomplete)

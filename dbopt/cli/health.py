@@ -165,8 +165,8 @@ def health(
 ) -> int:
     """Looks at a database once, read-only, on one connection that waits for nobody, and says what is wrong, worst
     first, with what to type. A check that lacks a right or has no data yet is `unknown`, with the GRANT that helps,
-    and never ok. `health:` in dbopt.yaml sets limits, skips checks and ignores findings. What was found is kept in the
-    store, for --for and for rates since the last run.
+    and never ok. `health:` in dbopt.yaml sets limits, skips checks and ignores findings. What was found and counted is
+    kept in the store, for --for, for rates since the last run and for `dbopt history`.
     """
     looking: dict[str, Any] = {
         "--exact": exact,

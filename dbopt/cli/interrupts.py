@@ -12,15 +12,17 @@ if TYPE_CHECKING:
 
     from dbopt.cli.messages import Messages
 
-_FIRST = "dbopt: interrupted: ending the build on the server and removing what it leaves\n"
+_BUILDING = "dbopt: interrupted: ending the build on the server and removing what it leaves\n"
 _AGAIN = "dbopt: still cleaning up\n"
 
 
 class Interrupts:
     """Called, it tells which signal came first; None: none."""
 
-    def __init__(self, messages: Messages) -> None:
+    def __init__(self, messages: Messages, first: str = _BUILDING) -> None:
+        """`first`: what is said to the first signal."""
         self._messages = messages
+        self._first = first
         self._signum: int | None = None
         self._before: dict[int, Any] = {}
 
@@ -38,7 +40,7 @@ class Interrupts:
 
     def _take(self, signum: int, _frame: FrameType | None) -> None:
         # The stream's own write is not allowed to be called while it is being called: this may be such a moment.
-        text = _FIRST if self._signum is None else _AGAIN
+        text = self._first if self._signum is None else _AGAIN
         with contextlib.suppress(OSError, ValueError):
             os.write(self._messages.stream.fileno(), text.encode())
         self._signum = self._signum or signum

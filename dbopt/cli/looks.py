@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from dbopt.health.check import Check
     from dbopt.health.deltas import Sample
     from dbopt.health.scene import Facts
+    from dbopt.store.aside import Aside
 
 _TIMEOUT_MAX_SECONDS = 2_147_483  # PostgreSQL's own greatest
 
@@ -66,13 +67,14 @@ class _Job:
 class Looks:
     """Everything that the words of the call and of the configuration can have wrong is told before the first look."""
 
-    def __init__(self, session: Session, options: Options) -> None:
+    def __init__(self, session: Session, options: Options, store: Aside | None = None) -> None:
+        """`store`: of the command that these looks are a part of."""
         self._session = session
         self._options = options
         timeout_ms = None if options.timeout is None else _milliseconds(options.timeout)
         self._jobs = [self._job(target, timeout_ms) for target in session.targets_with_replicas]
         self._baselines = None if options.baseline is None else baseline.read(options.baseline)
-        self._memory = Memory(session.settings.store.value if options.uses_store else "none")
+        self._memory = Memory(session.settings.store.value if options.uses_store else "none", session.retention, store)
         self._samples: dict[Whose, Sample] = {}
 
     def once(self) -> list[Verdict]:
@@ -140,7 +142,8 @@ class Looks:
         verdict = self._settled(replace(verdict, results=ignoring.results), remembered)
         sample = memory.sample(job.checks, facts)
         if options.records:
-            self._memory.keep(whose(facts), verdict, found, sample)
+            counted = memory.counted(facts) if options.uses_store else ()
+            self._memory.keep(whose(facts), verdict, found, sample, counted)
         else:  # what comes next is compared with the first look
             self._samples.setdefault(whose(facts), sample)
         return verdict, ignoring

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,6 +44,7 @@ def optimize(
     server and removes what it leaves; the next run goes on from there.
     """
     from dbopt.cli import applying, plans
+    from dbopt.cli.asking import agreed
     from dbopt.optimize.plan import PlanOptions
     from dbopt.spec.model import SpecSet
 
@@ -63,17 +63,11 @@ def optimize(
             continue
         if not (yes and session.output.quiet):
             plans.show_to_people(session, plan)
-        if plan.steps and not yes and not _agreed(session, session.call("optimize", *again, "--yes")):
+        if (
+            plan.steps
+            and not yes
+            and not agreed(session, "Apply this plan?", session.call("optimize", *again, "--yes"))
+        ):
             return EXIT_ATTENTION
         code = max(code, applying.carry_out(session, target, plan, loaded, rerun=session.call("optimize", *again)))
     return code
-
-
-def _agreed(session: Session, command: str) -> bool:
-    """Whether somebody at a terminal says yes. Where nobody can, nothing is done."""
-    err = session.output.err
-    if not (sys.stdin.isatty() and err.terminal):
-        raise UsageError("nothing was changed: optimize asks first, and there is no terminal to ask on", hint=command)
-    err.write("Apply this plan? [y/N] ")
-    answer = sys.stdin.readline()
-    return answer.strip().lower() in ("y", "yes")

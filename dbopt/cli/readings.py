@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from dbopt.postgres.connect import describe
+from dbopt.postgres.connect import apply_settings, describe
 from dbopt.postgres.surroundings import SURROUNDINGS
 from dbopt.snapshot import texts
 from dbopt.snapshot.collect import EVERYTHING, Collected, collect
 from dbopt.snapshot.model import Family
 from dbopt.store import snapshots, targets
-from dbopt.store.aside import Aside
+from dbopt.store.aside import Aside, Needed
 from dbopt.store.snapshots import LEAST_APART
 from dbopt.store.targets import Whose
 from dbopt.values import dataclass
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dbopt.postgres.surroundings import Surroundings
     from dbopt.snapshot.model import Interval
     from dbopt.store.plain import Session as Kept
+    from dbopt.store.retention import Policy
 
 UNRECORDED = "this reading is not kept"
 
@@ -41,6 +42,7 @@ class Reader:
     server: Server
     surroundings: Surroundings
     target: Target
+    policy: Policy  # of the store, for what is kept
 
     @property
     def place(self) -> str:
@@ -62,11 +64,13 @@ class Reader:
 @contextlib.contextmanager
 def reader(session: Session, target: Target) -> Iterator[Reader]:
     with session.reading(target) as (conn, server):
-        yield Reader(conn, server, SURROUNDINGS.rows(conn, server.version)[0], target)
+        # With nothing else on the path, names of relations come out with their schema, whoever asks.
+        apply_settings(conn, {"search_path": "pg_catalog"})
+        yield Reader(conn, server, SURROUNDINGS.rows(conn, server.version)[0], target, session.retention)
 
 
 def leave(
-    store: Aside, source: Reader, taken: Collected, *, least_apart: timedelta = LEAST_APART
+    store: Aside | Needed, source: Reader, taken: Collected, *, least_apart: timedelta = LEAST_APART
 ) -> dict[str, Interval] | None:
     """Keep a reading, and the texts of statements that it is the first to see among the costly. Returns the intervals
     that it ends; None where there is no store, or it failed: that was one warning.
@@ -74,7 +78,7 @@ def leave(
     parts = list(taken.snapshot.parts.values())
 
     def work(kept: Kept) -> tuple[int, dict[str, Interval], set[int]]:
-        made = snapshots.keep(kept, source.whose, source.name, parts, least_apart=least_apart)
+        made = snapshots.keep(kept, source.whose, source.name, parts, least_apart=least_apart, policy=source.policy)
         target_id = targets.find_or_add(kept, source.whose)
         return target_id, made, snapshots.queryids_with_text(kept, target_id)
 
@@ -82,10 +86,22 @@ def leave(
     if done is None:
         return None
     target_id, made, known = done
+    leave_texts(store, source, taken, made.get(Family.STATEMENTS), target_id, known)
+    return made
+
+
+def leave_texts(
+    store: Aside | Needed,
+    source: Reader,
+    taken: Collected,
+    interval: Interval | None,
+    target_id: int,
+    known: Collection[int],
+) -> None:
+    """Keep the texts of statements that cost much and are not `known`. They are an extra: the counters are kept."""
     part = taken.snapshot.parts.get(Family.STATEMENTS)
-    wanted = [] if part is None else texts.wanted(made.get(Family.STATEMENTS), part, known)
+    wanted = [] if part is None else texts.wanted(interval, part, known)
     if wanted:
-        with contextlib.suppress(psycopg.Error):  # they are an extra: the counters are kept
+        with contextlib.suppress(psycopg.Error):
             found = texts.fetch(source.conn, source.surroundings, wanted)
             store.attempt(lambda kept: snapshots.keep_texts(kept, target_id, found), reading=False)
-    return made

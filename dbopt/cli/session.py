@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dbopt.config import Configuration, Settings, Target
     from dbopt.postgres.connect import Connection
     from dbopt.postgres.server import Server
+    from dbopt.store.retention import Policy
 
 
 class Session:
@@ -69,6 +70,13 @@ class Session:
         for warning in settings.warnings:
             self.messages.warn(warning)
         return settings
+
+    @property
+    def retention(self) -> Policy:
+        """How long and how much the store keeps."""
+        from dbopt.store.retention import Policy
+
+        return Policy(self.settings.retention_seconds.value, self.settings.retention_bytes.value)
 
     @cached_property
     def targets(self) -> tuple[Target, ...]:

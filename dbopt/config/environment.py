@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 OURS = ("DBOPT_CONFIG", "DBOPT_DSN", "DBOPT_SPECS", "DBOPT_STORE_URL", "DBOPT_WAIT")
 
 _POOL = "it is for the application's pool"
-_SLOW = "it is for slow-queries, which this version does not have"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ GUIDE: Mapping[str, _Variable] = {
     "DB_QUERY_TIMEOUT": _Variable("ms", None),
     "DB_STATEMENT_TIMEOUT": _Variable("ms", None),
     "DB_SSL_REJECT_UNAUTHORIZED": _Variable("boolean", None),
-    "SLOW_QUERY_THRESHOLD": _Variable("ms", _SLOW),
+    "SLOW_QUERY_THRESHOLD": _Variable("ms", None),
 }
 _TRUE, _FALSE = ("true", "1", "on", "yes"), ("false", "0", "off", "no")
 _NUMBER_MAX = 2**31 - 1  # as for PostgreSQL's own settings

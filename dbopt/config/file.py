@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from dbopt import units
-from dbopt.config import health_file
+from dbopt.config import health_file, retention
 from dbopt.config.place import Place, Word
 from dbopt.errors import ConfigError
 from dbopt.postgres.dsn import is_uri, translate
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from dbopt.config.health import HealthSection
     from dbopt.postgres.dsn import Dsn
 
-_NOT_YET = frozenset(("optimize.jobs", "optimize.max_lag", "slow_queries"))
+_NOT_YET = frozenset(("optimize.jobs", "optimize.max_lag"))
+_DSNS = ("dsn", "pgbouncer")  # of a target: read before variables are put in
 _PASSWORDS = "Put it into ~/.pgpass, a service file or PGPASSWORD, or write ${NAME} inside dsn to take it from there."
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 SIZE_MAX_BYTES = 1024 * 1024  # of a page of settings
@@ -41,6 +42,7 @@ class _Model(BaseModel):
 class _Target(_Model):
     dsn: str
     replicas_of: str | None = None
+    pgbouncer: str | None = None
     health: Any = None  # read by health_file, from the tree
 
 
@@ -48,12 +50,31 @@ class _Optimize(_Model):
     wait: Annotated[float, BeforeValidator(units.parse_duration)] | None = None
 
 
+class _SlowQueries(_Model):
+    threshold: Annotated[float, BeforeValidator(units.parse_duration)] | None = None
+
+
+class _Retention(_Model):
+    age: Annotated[float, BeforeValidator(retention.parse_age)] | None = None
+    size: Annotated[float, BeforeValidator(retention.parse_size)] | None = None
+
+
 class _File(_Model):
     specs: str | None = None
     store: str | None = None
     targets: dict[str, _Target] = {}
     optimize: _Optimize = _Optimize()
+    slow_queries: _SlowQueries = _SlowQueries()
+    retention: _Retention = _Retention()
     health: Any = None
+
+
+_SECTIONS: dict[tuple[str, ...], type[_Model]] = {
+    (): _File,
+    ("optimize",): _Optimize,
+    ("retention",): _Retention,
+    ("slow_queries",): _SlowQueries,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +84,7 @@ class File:
     path: Path
     content: _File
     dsns: Mapping[str, Dsn]  # of the targets
+    poolers: Mapping[str, Dsn]  # of those that have one
     health: HealthSection
     health_of: Mapping[str, HealthSection]  # of targets
     root: yaml_tree.Mapping
@@ -103,7 +125,7 @@ def read(path: Path, env: Mapping[str, str], shown: str | None = None) -> File:
         content = _File.model_validate(reader.plain(root, ()))
     except ValidationError as exc:
         reader.refuse_invalid(exc, root)
-    dsns, health_of = {}, {}
+    dsns, poolers, health_of = {}, {}, {}
     for name, target in content.targets.items():
         other = target.replicas_of
         if other is not None and (other not in content.targets or other == name):
@@ -113,10 +135,13 @@ def read(path: Path, env: Mapping[str, str], shown: str | None = None) -> File:
                 did_you_mean(other, set(content.targets) - {name}),
             )
         dsns[name] = reader.dsn(_find(root, ("targets", name, "dsn")), f"targets.{name}.dsn")
+        if target.pgbouncer is not None:
+            at = _find(root, ("targets", name, "pgbouncer"))
+            poolers[name] = reader.dsn(at, f"targets.{name}.pgbouncer")
         section = _within(root, ("targets", name, "health"))
         health_of[name] = health_file.read(reader, section, f"targets.{name}.health")
     health = health_file.read(reader, _within(root, ("health",)), "health")
-    return File(path, content, dsns, health, health_of, root, shown)
+    return File(path, content, dsns, poolers, health, health_of, root, shown)
 
 
 def _find(root: yaml_tree.Node, path: tuple[str, ...]) -> Any:
@@ -162,7 +187,7 @@ class Reader:
             case yaml_tree.Scalar():
                 if node.is_absent:
                     return None
-                return node.text if path[-1:] == ("dsn",) else self._filled(node, lambda value: value)
+                return node.text if path[-1] in _DSNS else self._filled(node, lambda value: value)
             case yaml_tree.Sequence():
                 return [self.plain(item, path) for item in node.items]
         # A section without content is a section that says nothing.
@@ -217,7 +242,7 @@ class Reader:
                     self.refuse(
                         f"{'.'.join(path)} is not yet supported", at, "Take it out: this version has no use for it."
                     )
-                model: Any = {0: _File, 1: _Optimize}.get(len(path) - 1, _Target)
+                model = _SECTIONS.get(path[:-1], _Target)
                 self.refuse(f"unknown key {quoted(key)}", at, did_you_mean(key, model.model_fields))
             case "missing":
                 self.refuse(f"{'.'.join(path)} is missing", around)

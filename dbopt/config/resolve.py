@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from dbopt import units
 from dbopt.config.environment import Flags, Guide, misspelled, of_libpq, read_guide
 from dbopt.config.health import NOTHING_SAID, HealthSection, laid_over
+from dbopt.config.retention import AGE_DEFAULT_SECONDS, SIZE_DEFAULT_BYTES
 from dbopt.config.values import Setting, Settings, Target
 from dbopt.errors import ConfigError, UsageError
 from dbopt.postgres import dsn as dsns
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 DEFAULT_SPECS = Path("indexes")
 DEFAULT_WAIT_SECONDS = 300.0
 DEFAULT_STATEMENT_TIMEOUT_MS = 30_000  # DB_STATEMENT_TIMEOUT of the guide
+DEFAULT_SLOW_THRESHOLD_MS = 500.0  # SLOW_QUERY_THRESHOLD of the guide, in production
 
 _PLACE = frozenset(("host", "hostaddr", "service", "dbname"))  # a PG* variable for one of these names a database
 _HINT_TARGETS = "Name one with -t, or all with --all-targets."
@@ -51,6 +53,9 @@ class Configuration:
             specs=_specs(self.flags, self.env, self.files, self.cwd),
             store=_store(self.env, self.files),
             wait_seconds=_wait(self.flags, self.env, self.files),
+            retention_seconds=_retention(self.files, "age", AGE_DEFAULT_SECONDS),
+            retention_bytes=_retention(self.files, "size", float(SIZE_DEFAULT_BYTES)),
+            slow_threshold_ms=_slow_threshold(self.guide, self.files),
             health=laid_over(file.health for file in reversed(self.files)),
             environment=self.libpq,
             unused=self.guide.unused(),
@@ -105,6 +110,7 @@ class Configuration:
             guide=self.guide,
             libpq=self.libpq,
             replicas_of=replicas_of,
+            pooler=file.poolers.get(name),
             health=file.health_of[name],
         )
 
@@ -176,6 +182,25 @@ def _wait(flags: Flags, env: Mapping[str, str], files: Sequence[File]) -> Settin
     return Setting(DEFAULT_WAIT_SECONDS, "default")
 
 
+def _retention(files: Sequence[File], key: str, default: float) -> Setting[float]:
+    for file in files:
+        value: float | None = getattr(file.content.retention, key)
+        if value is not None:
+            return Setting(value, file.place("retention", key))
+    return Setting(default, "default")
+
+
+def _slow_threshold(guide: Guide, files: Sequence[File]) -> Setting[float]:
+    said = guide.number("SLOW_QUERY_THRESHOLD")
+    if said is not None:
+        return Setting(float(said.value), said.origin)
+    for file in files:
+        threshold = file.content.slow_queries.threshold
+        if threshold is not None:
+            return Setting(threshold * 1000, file.place("slow_queries", "threshold"))
+    return Setting(DEFAULT_SLOW_THRESHOLD_MS, "default")
+
+
 def _chosen(flags: Flags, known: Mapping[str, File], *, replicas: bool) -> list[str]:
     if not known:
         raise UsageError("the configuration has no targets", hint="Add some under targets: in dbopt.yaml.")
@@ -236,6 +261,7 @@ def _made(
     guide: Guide,
     libpq: Mapping[str, Setting[str]],
     replicas_of: str | None = None,
+    pooler: Dsn | None = None,
     health: HealthSection = NOTHING_SAID,
 ) -> Target:
     """The guide's variables fill what the connection string leaves open."""
@@ -257,6 +283,7 @@ def _made(
         parameters=parameters,
         statement_timeout_ms=statement_timeout or Setting(DEFAULT_STATEMENT_TIMEOUT_MS, "default"),
         replicas_of=replicas_of,
+        pgbouncer=None if pooler is None else {key: Setting(value, origin) for key, value in pooler.parameters.items()},
         health=health,
         notes=dsn.notes,
         warnings=dsn.warnings,

@@ -15,7 +15,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from dbopt import embedded, resources
-from dbopt.demo import data
+from dbopt.demo import counted, data
 from dbopt.demo.paths import Measurement, bind, measure
 from dbopt.optimize.apply import apply
 from dbopt.optimize.events import Event, Result
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from dbopt.demo.recipe import Book
     from dbopt.embedded import EmbeddedServer
     from dbopt.optimize.steps import Plan
+    from dbopt.stats.coverage import Coverage
 
 # A load as fast as it gets on a server whose data may be lost: rows of new tables skip the WAL.
 SETTINGS = {"wal_level": "minimal", "max_wal_senders": "0", "max_wal_size": "4GB"}
@@ -95,6 +96,7 @@ class Finished:
     plan: Plan
     result: Result
     comparisons: tuple[Comparison, ...]
+    coverage: tuple[Coverage, Coverage]  # before and after, over the time of measuring
     spec: Path
     seconds: float = 0.0
     conninfo: str | None = None
@@ -141,7 +143,9 @@ def _on(app: App, book: Book, conninfo: str) -> Generator[DemoEvent, None, Finis
     with contextlib.closing(session(read_only=True)) as conn:
         yield clock.start("measure its access paths")
         bound = bind(conn, app.paths)
+        start = counted.read(conn)
         before = list(measure(conn, bound))
+        bare = counted.covered(conn, start, counted.read(conn))
         yield clock.stop()
 
         spec = resources.indexes() / f"{app.name}.yaml"
@@ -158,7 +162,9 @@ def _on(app: App, book: Book, conninfo: str) -> Generator[DemoEvent, None, Finis
         yield clock.stop(result)
 
         yield clock.start("measure the access paths again")
+        start = counted.read(conn)
         after = list(measure(conn, bound))
+        indexed = counted.covered(conn, start, counted.read(conn))
         yield clock.stop()
     return Finished(
         app=app,
@@ -166,6 +172,7 @@ def _on(app: App, book: Book, conninfo: str) -> Generator[DemoEvent, None, Finis
         plan=plan,
         result=result,
         comparisons=tuple(map(Comparison, before, after)),
+        coverage=(bare, indexed),
         spec=spec,
     )
 

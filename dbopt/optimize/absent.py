@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dbopt.optimize import check, decide, guard, mark, refusals
+from dbopt.optimize import check, decide, guard, refusals
 from dbopt.optimize.refusals import error
 from dbopt.postgres import index_catalog
+from dbopt.spec import mark
 from dbopt.spec.model import Extras
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from dbopt.optimize import mark
 from dbopt.optimize.collect import NEW, OLD
 from dbopt.optimize.statement import create_index
 from dbopt.optimize.steps import Action, Proof, Step
 from dbopt.postgres.identifiers import NAME_MAX_BYTES, clip, derived, text
+from dbopt.spec import mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dbopt.optimize import canonical, check, decide, mark, partitions, refusals, serves
+from dbopt.optimize import canonical, check, decide, partitions, refusals, serves
 from dbopt.optimize.collect import NEW, working_names
 from dbopt.optimize.refusals import RefusedError, error
 from dbopt.optimize.steps import Action, Step
 from dbopt.postgres import catalog
 from dbopt.postgres.identifiers import derived
+from dbopt.spec import mark
 from dbopt.values import dataclass
 
 if TYPE_CHECKING:

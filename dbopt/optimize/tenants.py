@@ -55,6 +55,11 @@ def question(asked: Asked) -> Hashable:
     return definition, tuple(replace(column, table_oid=0) for column in asked.columns)
 
 
+def is_meant(entry: IndexSpec, schema: str) -> bool:
+    """Whether an entry is about a table in this schema."""
+    return _meant(entry, schema) if entry.table.schema_is_pattern else schema == entry.schema_name
+
+
 def _meant(entry: IndexSpec, schema: str) -> bool:
     return _matches(schema, [entry.schema_name]) and not _matches(schema, entry.table.except_)
 

@@ -31,7 +31,6 @@ class ServerCounters:
     blks_read: int
     catalog_blks_hit: int  # of the system catalogs, which are part of the two before
     catalog_blks_read: int
-    witness: list[int]  # blocks of each system catalog: one that fell tells of a reset of everything
     tup_returned: int
     tup_fetched: int
     tup_inserted: int
@@ -81,6 +80,8 @@ class ServerCounters:
     replay_lag_bytes: float | None  # of the one furthest behind, or of this standby
     replay_lag_seconds: float | None
     slot_retained_bytes: float | None  # by the slot that retains most
+    database_oid: int = 0  # what is dropped and created again has its name, and counters of its own
+    remembers: datetime | None = None  # the oldest thing that the statistics of the system catalogs know of
 
 
 _START: LiteralString = """
@@ -91,11 +92,11 @@ _START: LiteralString = """
                     THEN ('x' || pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8))
                          ::bit(32)::int4 END AS timeline,
                pg_catalog.pg_postmaster_start_time() AS postmaster_started,
-               -- A crash resets all counters; the background writer's tell when, from 15 on the database's do not.
-               GREATEST(d.stats_reset, b.stats_reset) AS database_since,
+               -- A crash resets all counters; the server's own tell when, from 15 on the database's do not.
+               GREATEST(d.stats_reset, LEAST(b.stats_reset, a.stats_reset)) AS database_since,
                d.xact_commit, d.xact_rollback, d.blks_hit, d.blks_read,
-               catalogs.blks_hit AS catalog_blks_hit, catalogs.blks_fetched - catalogs.blks_hit AS catalog_blks_read,
-               catalogs.witness, d.tup_returned, d.tup_fetched, d.tup_inserted, d.tup_updated, d.tup_deleted,
+               found.blks_hit AS catalog_blks_hit, found.blks_fetched - found.blks_hit AS catalog_blks_read,
+               d.tup_returned, d.tup_fetched, d.tup_inserted, d.tup_updated, d.tup_deleted,
                d.conflicts, d.temp_files, d.temp_bytes, d.deadlocks, d.checksum_failures,
                d.blk_read_time, d.blk_write_time,
 """
@@ -134,47 +135,63 @@ _END: LiteralString = """
                a.stats_reset AS archiver_since, a.archived_count, a.failed_count,
                d.numbackends, pg_catalog.age(own.datfrozenxid)::int8 AS xid_age,
                -- Of what others' sessions do, only pg_read_all_stats sees more than that they are there.
-               CASE WHEN rights.reads_all THEN sessions.autovacuum_workers END AS autovacuum_workers,
-               CASE WHEN rights.reads_all THEN followers.replicas END AS replicas,
+               CASE WHEN rights.reads_all THEN found.autovacuum_workers END AS autovacuum_workers,
+               CASE WHEN rights.reads_all THEN found.replicas END AS replicas,
                CASE WHEN s.recovers
                     THEN GREATEST(pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_last_wal_receive_lsn(),
                                                              pg_catalog.pg_last_wal_replay_lsn()), 0)
-                    WHEN rights.reads_all THEN followers.behind END::float8 AS replay_lag_bytes,
-               CASE WHEN NOT s.recovers THEN followers.lag_seconds
+                    WHEN rights.reads_all THEN found.behind END::float8 AS replay_lag_bytes,
+               CASE WHEN NOT s.recovers THEN found.lag_seconds
                     -- Nothing is replayed while the primary writes nothing: that is no lag.
                     WHEN pg_catalog.pg_last_wal_receive_lsn() = pg_catalog.pg_last_wal_replay_lsn() THEN 0
                     ELSE EXTRACT(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.pg_last_xact_replay_timestamp())
                END::float8 AS replay_lag_seconds,
-               slots.retained::float8 AS slot_retained_bytes
+               found.retained::float8 AS slot_retained_bytes,
+               own.oid::int8 AS database_oid, found.remembers
           FROM pg_catalog.pg_stat_database AS d
           JOIN pg_catalog.pg_database AS own ON own.oid = d.datid
          CROSS JOIN (SELECT pg_catalog.pg_is_in_recovery() AS recovers) AS s
          CROSS JOIN (SELECT pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') AS reads_all) AS rights
          CROSS JOIN pg_catalog.pg_stat_bgwriter AS b
          CROSS JOIN pg_catalog.pg_stat_archiver AS a
-         CROSS JOIN (SELECT COALESCE(pg_catalog.sum(pg_catalog.pg_stat_get_blocks_hit(c.oid)), 0)::int8 AS blks_hit,
-                            COALESCE(pg_catalog.sum(pg_catalog.pg_stat_get_blocks_fetched(c.oid)), 0)::int8
-                                AS blks_fetched,
-                            COALESCE(pg_catalog.array_agg(pg_catalog.pg_stat_get_blocks_fetched(c.oid) ORDER BY c.oid),
-                                     '{}') AS witness
-                       FROM pg_catalog.pg_class AS c
-                      WHERE c.oid < 16384 AND NOT c.relisshared AND c.relkind IN ('r', 'i', 't')) AS catalogs
-         CROSS JOIN (SELECT pg_catalog.count(*) FILTER (WHERE p.backend_type = 'autovacuum worker')
-                                AS autovacuum_workers
-                       FROM pg_catalog.pg_stat_activity AS p) AS sessions
-         CROSS JOIN (SELECT pg_catalog.count(*) AS replicas,
-                            pg_catalog.max(CASE WHEN s2.recovers THEN 0
-                              ELSE pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), r.replay_lsn) END)
-                                AS behind,
-                            pg_catalog.max(EXTRACT(epoch FROM r.replay_lag)) AS lag_seconds
-                       FROM pg_catalog.pg_stat_replication AS r
-                      CROSS JOIN (SELECT pg_catalog.pg_is_in_recovery() AS recovers) AS s2
-                      WHERE r.state IN ('streaming', 'catchup')) AS followers
-         CROSS JOIN (SELECT pg_catalog.max(CASE WHEN s3.recovers THEN 0
-                              ELSE pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), r.restart_lsn) END)
-                                AS retained
-                       FROM pg_catalog.pg_replication_slots AS r
-                      CROSS JOIN (SELECT pg_catalog.pg_is_in_recovery() AS recovers) AS s3) AS slots
+         -- OFFSET 0: planned by themselves, as weighing all orders of eleven joins takes some milliseconds.
+         CROSS JOIN (
+               SELECT catalogs.blks_hit, catalogs.blks_fetched, catalogs.remembers,
+                      sessions.autovacuum_workers, followers.replicas, followers.behind,
+                      followers.lag_seconds, slots.retained
+                 FROM (SELECT COALESCE(pg_catalog.sum(pg_catalog.pg_stat_get_blocks_hit(c.oid)), 0)::int8 AS blks_hit,
+                              COALESCE(pg_catalog.sum(pg_catalog.pg_stat_get_blocks_fetched(c.oid)), 0)::int8
+                                  AS blks_fetched,
+                              LEAST(pg_catalog.min(pg_catalog.pg_stat_get_last_vacuum_time(c.oid)),
+                                    pg_catalog.min(pg_catalog.pg_stat_get_last_autovacuum_time(c.oid)),
+                                    pg_catalog.min(pg_catalog.pg_stat_get_last_analyze_time(c.oid)),
+                                    pg_catalog.min(pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid))
+"""
+_LAST_SCANS: LiteralString = """
+                                    -- Sessions tell of a scan up to ten seconds later.
+                                    , pg_catalog.min(pg_catalog.pg_stat_get_lastscan(c.oid)) + interval '15 seconds'
+"""
+_REST: LiteralString = """
+                              ) AS remembers
+                         FROM pg_catalog.pg_class AS c
+                        WHERE c.oid < 16384 AND NOT c.relisshared AND c.relkind IN ('r', 'i', 't')) AS catalogs
+                CROSS JOIN (SELECT pg_catalog.count(*) FILTER (WHERE p.backend_type = 'autovacuum worker')
+                                       AS autovacuum_workers
+                              FROM pg_catalog.pg_stat_activity AS p) AS sessions
+                CROSS JOIN (SELECT pg_catalog.count(*) AS replicas,
+                                   pg_catalog.max(CASE WHEN s2.recovers THEN 0
+                                     ELSE pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), r.replay_lsn) END)
+                                       AS behind,
+                                   pg_catalog.max(EXTRACT(epoch FROM r.replay_lag)) AS lag_seconds
+                              FROM pg_catalog.pg_stat_replication AS r
+                             CROSS JOIN (SELECT pg_catalog.pg_is_in_recovery() AS recovers) AS s2
+                             WHERE r.state IN ('streaming', 'catchup')) AS followers
+                CROSS JOIN (SELECT pg_catalog.max(CASE WHEN s3.recovers THEN 0
+                                     ELSE pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), r.restart_lsn)
+                                     END) AS retained
+                              FROM pg_catalog.pg_replication_slots AS r
+                             CROSS JOIN (SELECT pg_catalog.pg_is_in_recovery() AS recovers) AS s3) AS slots
+               OFFSET 0) AS found
 """
 _WAL: LiteralString = """
          CROSS JOIN pg_catalog.pg_stat_wal AS w
@@ -190,14 +207,34 @@ SERVER_COUNTERS = Query(
     "server-counters",
     ServerCounters,
     {
-        (13,): _START + _SESSIONS_13 + _BGWRITER + _CHECKPOINTS_OF_BGWRITER + _WAL_BY_POSITION + _END + _OWN,
-        (14,): _START + _SESSIONS_14 + _BGWRITER + _CHECKPOINTS_OF_BGWRITER + _WAL_BY_STATISTICS + _END + _WAL + _OWN,
+        (13,): _START + _SESSIONS_13 + _BGWRITER + _CHECKPOINTS_OF_BGWRITER + _WAL_BY_POSITION + _END + _REST + _OWN,
+        (14,): _START
+        + _SESSIONS_14
+        + _BGWRITER
+        + _CHECKPOINTS_OF_BGWRITER
+        + _WAL_BY_STATISTICS
+        + _END
+        + _REST
+        + _WAL
+        + _OWN,
+        (16,): _START
+        + _SESSIONS_14
+        + _BGWRITER
+        + _CHECKPOINTS_OF_BGWRITER
+        + _WAL_BY_STATISTICS
+        + _END
+        + _LAST_SCANS
+        + _REST
+        + _WAL
+        + _OWN,
         (17,): _START
         + _SESSIONS_14
         + _BGWRITER
         + _CHECKPOINTS_OF_CHECKPOINTER
         + _WAL_BY_STATISTICS
         + _END
+        + _LAST_SCANS
+        + _REST
         + _WAL
         + _CHECKPOINTER
         + _OWN,

@@ -13,6 +13,7 @@ from dbopt.postgres.query import Query
 from dbopt.values import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import LiteralString
 
 # How many of the largest relations are measured. Each costs the session some 60 us and 10 kB for its cache.
@@ -54,11 +55,17 @@ class TableCounters:
     last_autovacuum: datetime | None
     last_analyze: datetime | None
     last_autoanalyze: datetime | None
+    # Of `partition_root`.
+    root_oid: int | None = None
+    root_schema: str | None = None
+    root_name: str | None = None
 
     @property
     def rows(self) -> float:
-        """How many there are, by whoever knows."""
-        return max(self.reltuples, float(self.n_live_tup), 0.0)
+        """How many there are, by whoever knows: the statistics forget all rows when they are reset, VACUUM and ANALYZE
+        do not know of what was deleted since.
+        """
+        return max(self.reltuples - self.n_dead_tup, float(self.n_live_tup), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,13 @@ class IndexCounters:
     indisprimary: bool
     indisvalid: bool
     is_constraint: bool
+    # Of the index on the partitioned table that this one is a part of.
+    root_oid: int | None = None
+    root_index: str | None = None
+    root_schema: str | None = None
+    root_name: str | None = None
+    root_relation: str | None = None
+    root_is_valid: bool | None = None
 
 
 _LOCKED: LiteralString = """
@@ -100,7 +114,8 @@ _TABLES_START: LiteralString = """
 """
 _TABLES_END: LiteralString = """
         ), tables AS MATERIALIZED (
-            SELECT c.oid, c.relname, n.nspname, c.relkind, c.relispartition, c.reltuples, c.relpages,
+            SELECT c.oid, c.relname, n.nspname, c.relkind, c.reltuples, c.relpages,
+                   CASE WHEN c.relispartition THEN pg_catalog.pg_partition_root(c.oid) END AS root_oid,
                    NULLIF(c.reltoastrelid, 0) AS toast_oid, COALESCE(t.relpages, 0) AS toast_relpages,
                    pg_catalog.row_number() OVER (ORDER BY c.relpages + COALESCE(t.relpages, 0) DESC, c.oid)
                        <= %(measured_max)s
@@ -121,8 +136,7 @@ _TABLES_END: LiteralString = """
                t.relname::text AS name,
                -- The rows about system columns are never written again, so who wrote them made the table.
                a.xmin::text AS birth, t.relkind::text AS relkind,
-               CASE WHEN t.relispartition THEN pg_catalog.pg_partition_root(t.oid)::regclass::text END
-                   AS partition_root,
+               t.root_oid::text AS partition_root,
                GREATEST(d.stats_reset, pg_catalog.pg_stat_get_bgwriter_stat_reset_time()) AS stats_since,
                pg_catalog.pg_stat_get_numscans(t.oid) AS seq_scan,
                pg_catalog.pg_stat_get_tuples_returned(t.oid) AS seq_tup_read,
@@ -148,9 +162,12 @@ _TABLES_END: LiteralString = """
                pg_catalog.pg_stat_get_last_vacuum_time(t.oid) AS last_vacuum,
                pg_catalog.pg_stat_get_last_autovacuum_time(t.oid) AS last_autovacuum,
                pg_catalog.pg_stat_get_last_analyze_time(t.oid) AS last_analyze,
-               pg_catalog.pg_stat_get_last_autoanalyze_time(t.oid) AS last_autoanalyze
+               pg_catalog.pg_stat_get_last_autoanalyze_time(t.oid) AS last_autoanalyze,
+               t.root_oid::oid::int8 AS root_oid, rn.nspname::text AS root_schema, r.relname::text AS root_name
           FROM tables AS t
           JOIN sized AS z ON z.oid = t.oid
+          LEFT JOIN pg_catalog.pg_class AS r ON r.oid = t.root_oid
+          LEFT JOIN pg_catalog.pg_namespace AS rn ON rn.oid = r.relnamespace
           JOIN pg_catalog.pg_attribute AS a ON a.attrelid = t.oid AND a.attnum = -1
           JOIN pg_catalog.pg_stat_database AS d ON d.datname = pg_catalog.current_database()
          CROSS JOIN (SELECT pg_catalog.current_setting('block_size')::int8 AS block_size) AS b
@@ -171,6 +188,7 @@ _INDEXES_START: LiteralString = """
 _INDEXES: LiteralString = """
         ), indexes AS MATERIALIZED (
             SELECT c.oid, c.relname, n.nspname, c.relpages, i.indrelid, i.indisunique, i.indisprimary, i.indisvalid,
+                   CASE WHEN c.relispartition THEN pg_catalog.pg_partition_root(c.oid) END AS root_oid,
                    pg_catalog.row_number() OVER (ORDER BY c.relpages DESC, c.oid) <= %(measured_max)s
                      AND NOT EXISTS (SELECT 1 FROM locked AS l WHERE l.oid IN (c.oid, i.indrelid)) AS is_measured
               FROM pg_catalog.pg_index AS i
@@ -200,9 +218,15 @@ _INDEXES: LiteralString = """
 _INDEXES_END: LiteralString = """
                i.indisunique, i.indisprimary, i.indisvalid,
                EXISTS (SELECT 1 FROM pg_catalog.pg_constraint AS k
-                        WHERE k.conindid = i.oid AND k.contype IN ('p', 'u', 'x')) AS is_constraint
+                        WHERE k.conindid = i.oid AND k.contype IN ('p', 'u', 'x')) AS is_constraint,
+               i.root_oid::oid::int8 AS root_oid, i.root_oid::text AS root_index, rn.nspname::text AS root_schema,
+               r.relname::text AS root_name, ri.indrelid::regclass::text AS root_relation,
+               ri.indisvalid AS root_is_valid
           FROM indexes AS i
           JOIN sized AS z ON z.oid = i.oid
+          LEFT JOIN pg_catalog.pg_class AS r ON r.oid = i.root_oid
+          LEFT JOIN pg_catalog.pg_namespace AS rn ON rn.oid = r.relnamespace
+          LEFT JOIN pg_catalog.pg_index AS ri ON ri.indexrelid = i.root_oid
           JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = -1
           JOIN pg_catalog.pg_stat_database AS d ON d.datname = pg_catalog.current_database()
          CROSS JOIN (SELECT pg_catalog.current_setting('block_size')::int8 AS block_size) AS b
@@ -251,6 +275,7 @@ class RelationTotals:
     analyze_count: int
     autoanalyze_count: int
     stats_since: datetime | None
+    oids: Sequence[int] = ()  # whose
 
 
 RELATION_TOTALS = Query(
@@ -274,8 +299,9 @@ RELATION_TOTALS = Query(
                COALESCE(pg_catalog.sum(s.analyzes), 0)::int8 AS analyze_count,
                COALESCE(pg_catalog.sum(s.autoanalyzes), 0)::int8 AS autoanalyze_count,
                (SELECT GREATEST(d.stats_reset, pg_catalog.pg_stat_get_bgwriter_stat_reset_time())
-                  FROM pg_catalog.pg_stat_database AS d WHERE d.datname = pg_catalog.current_database()) AS stats_since
-          FROM (SELECT c.relkind IN ('r', 'm') AS is_table,
+                  FROM pg_catalog.pg_stat_database AS d WHERE d.datname = pg_catalog.current_database()) AS stats_since,
+               COALESCE(pg_catalog.array_agg(s.oid ORDER BY s.oid), '{}') AS oids
+          FROM (SELECT c.oid::int8 AS oid, c.relkind IN ('r', 'm') AS is_table,
                        pg_catalog.pg_stat_get_blocks_hit(c.oid) AS hit,
                        pg_catalog.pg_stat_get_blocks_fetched(c.oid) AS fetched,
                        pg_catalog.pg_stat_get_numscans(c.oid) AS scans,
@@ -292,6 +318,31 @@ RELATION_TOTALS = Query(
                            AS autoanalyzes
                   FROM pg_catalog.pg_class AS c
                  WHERE c.oid >= 16384 AND c.relkind IN ('r', 'm', 'i') AND c.relpersistence <> 't') AS s
+        """
+    },
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CountedSince:
+    """From when on the counters of this database's tables and indexes count; None: since ever, as far as is told."""
+
+    stats_since: datetime | None
+
+
+COUNTED_SINCE = Query(
+    "counted-since",
+    CountedSince,
+    {
+        (13,): """
+        /* dbopt: since when tables and indexes are counted */
+        -- A crash resets everything. Up to 14 the database's moment then tells, from 15 on it is NULL, and the shared
+        -- ones tell: the oldest of them, as each can be reset alone.
+        SELECT COALESCE(d.stats_reset, LEAST(b.stats_reset, a.stats_reset)) AS stats_since
+          FROM pg_catalog.pg_stat_database AS d
+         CROSS JOIN pg_catalog.pg_stat_bgwriter AS b
+         CROSS JOIN pg_catalog.pg_stat_archiver AS a
+         WHERE d.datname = pg_catalog.current_database()
         """
     },
 )

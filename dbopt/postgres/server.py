@@ -74,6 +74,31 @@ class Server:
         return self.version >= (14,)
 
     @property
+    def has_last_scan(self) -> bool:
+        """pg_stat_get_lastscan."""
+        return self.version >= (16,)
+
+    @property
+    def has_statistics_collector(self) -> bool:
+        """A process of its own counts, and what it counted is seen somewhat later."""
+        return self.version < (15,)
+
+    @property
+    def has_wal_statistics(self) -> bool:
+        """pg_stat_wal."""
+        return self.version >= (14,)
+
+    @property
+    def has_io_statistics(self) -> bool:
+        """pg_stat_io."""
+        return self.version >= (16,)
+
+    @property
+    def has_checkpointer_statistics(self) -> bool:
+        """pg_stat_checkpointer; before it they are in pg_stat_bgwriter."""
+        return self.version >= (17,)
+
+    @property
     def has_generic_plan(self) -> bool:
         """EXPLAIN (GENERIC_PLAN)."""
         return self.version >= (16,)

@@ -40,6 +40,9 @@ class StatementCounters:
     wal_bytes: float
     has_own_since: bool
     counted_since: datetime | None
+    min_exec_time_ms: float | None = None  # before 1.11, where only it and the most tell of an entry made anew
+    reset_since: datetime | None = None  # 1.9+, as the next: when all entries were last dropped
+    evictions: int | None = None  # how often some were dropped since, to make room
 
 
 _START: LiteralString = """
@@ -74,14 +77,16 @@ STATEMENT_COUNTERS = Query(
         + "true AS toplevel,"
         + _COUNTS
         + _TIMES_OLD
-        + "s.wal_bytes::float8 AS wal_bytes, false AS has_own_since, NULL::timestamptz AS counted_since"
+        + "s.wal_bytes::float8 AS wal_bytes, false AS has_own_since, NULL::timestamptz AS counted_since,"
+        + "s.min_exec_time AS min_exec_time_ms, NULL::timestamptz AS reset_since, NULL::int8 AS evictions"
         + _FROM
         + _WHERE,
         (1, 9): _START
         + "s.toplevel,"
         + _COUNTS
         + _TIMES_OLD
-        + "s.wal_bytes::float8 AS wal_bytes, false AS has_own_since, i.stats_reset AS counted_since"
+        + "s.wal_bytes::float8 AS wal_bytes, false AS has_own_since, i.stats_reset AS counted_since,"
+        + "s.min_exec_time AS min_exec_time_ms, i.stats_reset AS reset_since, i.dealloc AS evictions"
         + _FROM
         + "CROSS JOIN {schema}.pg_stat_statements_info() AS i"
         + _WHERE,
@@ -89,8 +94,10 @@ STATEMENT_COUNTERS = Query(
         + "s.toplevel,"
         + _COUNTS
         + "s.shared_blk_read_time AS blk_read_time_ms, s.shared_blk_write_time AS blk_write_time_ms,"
-        + "s.wal_bytes::float8 AS wal_bytes, true AS has_own_since, s.stats_since AS counted_since"
+        + "s.wal_bytes::float8 AS wal_bytes, true AS has_own_since, s.stats_since AS counted_since,"
+        + "NULL::float8 AS min_exec_time_ms, i.stats_reset AS reset_since, i.dealloc AS evictions"
         + _FROM
+        + "CROSS JOIN {schema}.pg_stat_statements_info() AS i"
         + _WHERE,
     },
     extension=EXTENSION,

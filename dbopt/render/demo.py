@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Self
 
 from dbopt.demo.data import Loaded
 from dbopt.demo.walkthrough import FASTER_FROM, Applying, Finished, StageFinished, StageStarted
+from dbopt.metrics.metric import Unit
 from dbopt.optimize.events import Result, StepFinished
 from dbopt.optimize.steps import Plan
+from dbopt.render.amounts import amount
 from dbopt.render.events import reporter
 from dbopt.render.events_log import finished_text
 from dbopt.render.output import Format
@@ -17,6 +19,7 @@ from dbopt.render.plan import target_document
 from dbopt.render.records import Column, write_records
 from dbopt.render.table import table
 from dbopt.render.words import STYLES, plural, subject
+from dbopt.stats.coverage import LARGE_ROWS
 from dbopt.units import format_duration
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from dbopt.demo.walkthrough import Comparison, DemoEvent
     from dbopt.render.events import Reporter
     from dbopt.render.output import Output
+    from dbopt.stats.coverage import Share
 
 
 def _milliseconds(value: float) -> str:
@@ -158,6 +162,10 @@ def _facts(finished: Finished) -> dict[str, object]:
         "refused": finished.result.refused,
         "seconds": finished.seconds,
         "conninfo": finished.conninfo,
+        "coverage": {
+            before.name: {"title": before.title, "before": before.ratio, "after": after.ratio}
+            for before, after in _shares(finished)
+        },
         "summary": {
             "paths": len(pairs),
             "at_least_10_times_faster": sum(pair.much_faster for pair in pairs),
@@ -181,11 +189,34 @@ def _summary(finished: Finished) -> Iterator[str]:
         yield f"  As before: {pair.before.path.name}: {_why_the_same(pair)}."
     for pair in slower:
         yield f"  Slower: {pair.before.path.name}."
+    yield from _coverage(finished)
     indexes = plural(finished.result.applied, "index", "indexes")
     version = finished.plan.target.server_version
     yield f"PostgreSQL {version}, {indexes} made online, {format_duration(finished.seconds)} in all."
     if finished.conninfo is not None:
         yield from _kept(finished, finished.conninfo)
+
+
+def _shares(finished: Finished) -> Iterator[tuple[Share, Share]]:
+    """Before and after. Specs are left out: what became of each entry stands there already."""
+    before, after = finished.coverage
+    yield before.rows, after.rows
+    yield before.foreign_keys, after.foreign_keys
+
+
+def _coverage(finished: Finished) -> Iterator[str]:
+    """What `dbopt stats coverage` would have said of the two times of measuring."""
+    of_what = {
+        "rows_by_index": f"rows read from tables over {LARGE_ROWS:,} rows that an index found",
+        "foreign_keys_indexed": "foreign keys with an index",
+    }
+    yield "Index coverage, as the server counted it:"
+    for before, after in _shares(finished):
+        if before.ratio is None or after.ratio is None:
+            yield f"  {of_what[before.name]}: {before.reason or after.reason}"
+        else:
+            shares = (amount(share.ratio, Unit.RATIO) for share in (before, after))
+            yield f"  {of_what[before.name]}: {' before, '.join(shares)} after"
 
 
 def _why_the_same(pair: Comparison) -> str:
@@ -203,5 +234,8 @@ def _kept(finished: Finished, conninfo: str) -> Iterator[str]:
     yield "Try:"
     yield f"  dbopt plan -d {dsn} {spec}"
     yield f"  dbopt lint --online -d {dsn} {spec}"
+    yield f"  dbopt health -d {dsn}"
+    yield f"  dbopt stats -d {dsn}"
+    yield f"  dbopt metrics --interval 1s -d {dsn}"
     yield f"  psql -d {dsn}"
     yield "  dbopt demo --stop"

@@ -54,14 +54,18 @@ def collect(
     queries: dict[Family, Query[Any]] = {}
     for family, definition in DEFINITIONS.items():
         if family in families:
-            lacking = _lacking(family, server, surroundings)
-            if lacking is None:
+            reason = lacking(family, server, surroundings)
+            if reason is None:
                 queries[family] = definition.query
             else:
-                missing[family] = lacking
+                missing[family] = reason
     rows = _read(conn, server, surroundings, queries, missing)
     own = server_part(rows[SERVER_COUNTERS][0], server.system_identifier, rows[ACTIVITY])
     parts = {Family.SERVER: own}
+    if rows[SERVER_COUNTERS][0].autovacuum_workers is None and Family.STATEMENTS in queries:
+        # Since the session began, its role has lost the right.
+        queries.pop(Family.STATEMENTS)
+        missing[Family.STATEMENTS] = _hidden(server)
     for family, query in queries.items():
         if query in rows:
             parts[family] = DEFINITIONS[family].part(rows[query], own)
@@ -117,7 +121,7 @@ def _parameters(query: Query[Any]) -> Mapping[str, object] | None:
     return next((item.parameters for item in DEFINITIONS.values() if item.query is query), None)
 
 
-def _lacking(family: Family, server: Server, surroundings: Surroundings) -> tuple[str, str | None] | None:
+def lacking(family: Family, server: Server, surroundings: Surroundings) -> tuple[str, str | None] | None:
     """Why a family cannot be had here, and what to type; None: it can."""
     if family is Family.IO and server.version < min(IO_COUNTERS.since):
         return "pg_stat_io came with PostgreSQL 16", None
@@ -133,9 +137,13 @@ def _lacking(family: Family, server: Server, surroundings: Surroundings) -> tupl
     if not surroundings.can_answer(DEFINITIONS[family].query):
         return f"{EXTENSION} is too old or out of reach here", f"ALTER EXTENSION {EXTENSION} UPDATE;"
     if not surroundings.reads_all_stats:
-        # Part of them would look as if the others had been evicted, and as new when somebody with the right looks.
-        return "others' statements are hidden from this role", server.grant("pg_read_all_stats")
+        return _hidden(server)
     return None
+
+
+def _hidden(server: Server) -> tuple[str, str]:
+    """Part of them would look as if the others had been evicted, and as new when somebody with the right looks."""
+    return "others' statements are hidden from this role", server.grant("pg_read_all_stats")
 
 
 def _why(failure: psycopg.Error) -> tuple[str, str | None]:

@@ -1,9 +1,11 @@
 """What counters did between two moments. Pure, and never negative.
 
-A counter that fell, or that says it was started anew, is compared with zero: what it says now, it counted since then.
-What it counted between the moment before and its new start, nobody knows any more; that time is `lost_seconds`, so that
-rates stay right. A subject that was not there before has counted from zero. Where another machine counts now (a standby
-was promoted) or the clock went backwards, nothing can be said of the time between: the interval is empty and says why.
+A counter that was started anew is compared with zero: what it says now, it counted since then. What it counted between
+the moment before and its new start, nobody knows any more; that time is `lost_seconds`, so that rates stay right. A
+subject that was not there before has counted from zero. Where another machine counts now (a standby was promoted) or
+the clock went backwards, nothing can be said of the time between: the interval is empty and says why.
+
+continuity.py tells what went on from what did not.
 """
 
 from __future__ import annotations
@@ -11,137 +13,163 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dbopt.snapshot.continuity import is_less, is_other_machine, places, rule
 from dbopt.snapshot.model import Change, Family, Interval, Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+    from dbopt.snapshot.continuity import Course
     from dbopt.snapshot.model import Part, Subject
 
-# Sums of floating-point numbers may come out a little smaller when the server adds to them.
-_RELATIVE_NOISE = 1e-9
-
 OTHER_MACHINE = "another machine took over"
+OTHER_DATABASE = "another database took over the name"
+OTHER_SOURCE = "the extension that counts was updated"
 CLOCK_WENT_BACK = "the clock went backwards"
-STARTED_ANEW = "the counters were started anew"
-
-# The reset of a single table moves the database's time of reset, and leaves all other counters as they are.
-_SHARED_SINCE = frozenset((Family.TABLES, Family.INDEXES, Family.RELATIONS))
-# Their sums fall when a table is dropped, which says nothing about the others.
-_SUMS = frozenset((Family.RELATIONS,))
 
 
 def between(before: Part, now: Part) -> Interval:
     """Of the same family. Columns that `before` does not have count as not counted."""
     empty = Interval(
         family=now.family,
-        from_at=before.taken_at,
+        from_at=min(before.taken_at, now.taken_at),
         to_at=now.taken_at,
         seconds=0.0,
         counts=now.counts,
         gauges=now.gauges,
         levels={name: Level(value, 1, value) for name, value in now.levels.items()},
     )
+    why = _incomparable(before, now)
+    if why is not None:
+        return replace(empty, breaks=(why,))
+    pair = _Pair(before, now)
+    changes = pair.changes()
+    return replace(
+        empty,
+        seconds=pair.seconds,
+        changes=changes,
+        breaks=pair.breaks,
+        uncounted={name: pair.seconds for name in now.counts if name not in before.counts},
+    )
+
+
+def _incomparable(before: Part, now: Part) -> str | None:
+    """Why nothing can be said of the time between."""
     if now.lineage != before.lineage:
-        return replace(empty, from_at=min(before.taken_at, now.taken_at), breaks=(OTHER_MACHINE,))
-    seconds = (now.taken_at - before.taken_at).total_seconds()
-    if seconds <= 0:
-        return replace(empty, from_at=now.taken_at, breaks=(CLOCK_WENT_BACK,))
-    comparison = _Comparison(before, now, seconds)
-    changes = {}
-    for key, subject in now.subjects.items():
-        change = comparison.change(subject)
-        if change is not None:
-            changes[key] = change
-    for key, subject in before.subjects.items():
-        if key not in now.subjects:
-            change = _gone(subject, before, now)
-            if change is not None:
-                changes[key] = change
-    breaks = (STARTED_ANEW,) if comparison.restarted else ()
-    return replace(empty, seconds=seconds, changes=changes, breaks=breaks)
+        return OTHER_MACHINE
+    if now.database_oid is not None and before.database_oid is not None and now.database_oid != before.database_oid:
+        return OTHER_DATABASE
+    if now.taken_at <= before.taken_at:
+        return CLOCK_WENT_BACK
+    if is_other_machine(before, now):
+        return OTHER_MACHINE
+    if now.source and before.source and now.source != before.source:
+        return OTHER_SOURCE
+    return None
 
 
-class _Comparison:
+class _Pair:
     """Two parts of one family that the same machine has counted."""
 
-    def __init__(self, before: Part, now: Part, seconds: float) -> None:
-        self.before = before
-        self.now = now
-        self.seconds = seconds
-        self.counts = [before.counts.index(name) if name in before.counts else None for name in now.counts]
-        self.gauges = [before.gauges.index(name) if name in before.gauges else None for name in now.gauges]
-        # The most that a statement ever took falls when its entry was dropped and came again.
-        self.watermark = now.gauges.index("max_exec_time_ms") if "max_exec_time_ms" in now.gauges else None
-        self.whole = len(before.witness) == len(now.witness) and any(
-            later < earlier for earlier, later in zip(before.witness, now.witness, strict=True)
-        )
-        self.restarted = False
+    def __init__(self, before: Part, now: Part) -> None:
+        self._before = before
+        self._now = now
+        self.seconds = (now.taken_at - before.taken_at).total_seconds()
+        self._rule = rule(before, now)
+        self._counts = places(before.counts, now.counts)
+        self._gauges = places(before.gauges, now.gauges)
+        self._breaks: dict[str, None] = dict.fromkeys(self._rule.breaks)
 
-    def change(self, subject: Subject) -> Change | None:
-        """None: it did nothing."""
-        earlier = self.before.subjects.get(subject.key)
-        if earlier is None:
-            return self._new(subject, subject.gauges)
-        old_counts = [None if at is None else earlier.counts[at] for at in self.counts]
-        old_gauges = [None if at is None else earlier.gauges[at] for at in self.gauges]
-        gauges = tuple(
-            None if value is None or old is None else value - old
-            for value, old in zip(subject.gauges, old_gauges, strict=True)
-        )
-        if earlier.identity != subject.identity:
-            return self._new(subject, gauges)
-        if self._continues(subject, earlier, old_counts, old_gauges):
-            counts = tuple(
-                _grown(value, old, known=at is not None)
-                for value, old, at in zip(subject.counts, old_counts, self.counts, strict=True)
-            )
-            return _unless_idle(Change(subject.key, subject.name, counts, gauges))
-        self.restarted = True
-        if self.now.family in _SUMS and not self._is_reset(subject, earlier):
+    @property
+    def breaks(self) -> tuple[str, ...]:
+        """After `changes`."""
+        return tuple(self._breaks)
+
+    def changes(self) -> dict[str, Change]:
+        found = {}
+        is_aligned = (self._before.counts, self._before.gauges) == (self._now.counts, self._now.gauges)
+        skips = is_aligned and self._rule.same_is_idle
+        for key, subject in self._now.subjects.items():
+            if skips and _is_same(self._before.subjects.get(key), subject):
+                continue  # most of thousands
+            course = self._rule.course(subject)
+            if course.why:
+                self._breaks[course.why] = None
+            change = self._change(subject, course)
+            # Of the server's groups all stay: what this version does not count is not 0, though nothing has moved.
+            is_group = self._now.family == Family.SERVER
+            if is_group or change.was or change.lost_seconds or any(change.counts) or any(change.gauges):
+                found[key] = change
+        for key, subject in self._before.subjects.items():
+            if key not in self._now.subjects:
+                left = self._rule.gone(key)
+                if left is not None:
+                    found[key] = self._gone(subject, left)
+        return found
+
+    def _change(self, subject: Subject, course: Course) -> Change:
+        counts: tuple[float | None, ...]
+        if not course.is_known:
             counts = (None,) * len(subject.counts)
-            return Change(subject.key, subject.name, counts, gauges, self.seconds)
-        counts = tuple(None if at is None else value for value, at in zip(subject.counts, self.counts, strict=True))
-        return Change(subject.key, subject.name, counts, gauges, self._lost(subject))
+        elif course.base is None:
+            counts = tuple(
+                None if at is None else value for value, at in zip(subject.counts, self._counts, strict=True)
+            )
+        else:
+            old = course.base.counts
+            if self._before.counts != self._now.counts:
+                old = tuple(None if at is None else old[at] for at in self._counts)
+            counts = tuple(map(_grown, subject.counts, old))
+        return Change(
+            subject.key,
+            subject.name,
+            counts,
+            self._moved(subject, course),
+            self.seconds if course.lost_seconds is None else course.lost_seconds,
+            counts if course.is_known and course.lost_seconds is None and any(counts) else (),
+            course.was,
+        )
 
-    def _new(self, subject: Subject, gauges: tuple[float | None, ...]) -> Change | None:
-        """Born since, as far as can be told."""
-        if self.now.has_own_since and subject.since is not None and subject.since < self.before.taken_at:
-            # It was there and was not seen: what it counted before the interval nobody knows.
-            none: tuple[float | None, ...] = (None,) * len(subject.counts)
-            return Change(subject.key, subject.name, none, gauges, self.seconds)
-        return _unless_idle(Change(subject.key, subject.name, subject.counts, gauges))
+    def _moved(self, subject: Subject, course: Course) -> tuple[float | None, ...]:
+        key = course.was if course.was and course.was not in self._now.subjects else subject.key
+        earlier = self._before.subjects.get(key)
+        if earlier is None:
+            return subject.gauges
+        return tuple(
+            None if value is None or at is None or (old := earlier.gauges[at]) is None else value - old
+            for value, at in zip(subject.gauges, self._gauges, strict=True)
+        )
 
-    def _continues(
-        self,
-        subject: Subject,
-        earlier: Subject,
-        old_counts: Sequence[float | None],
-        old_gauges: Sequence[float | None],
-    ) -> bool:
-        if _fell(old_counts, subject.counts):
-            return False
-        if subject.since == earlier.since:
-            if self.watermark is not None and not self.now.has_own_since:
-                old, value = old_gauges[self.watermark], subject.gauges[self.watermark]
-                return old is None or value is None or value >= old
-            return True
-        if self.now.family in _SHARED_SINCE or subject.key == "database":
-            return not self.whole
-        return not self._began_within(subject)
+    def _gone(self, subject: Subject, course: Course) -> Change:
+        """What it counted last nobody knows; its size is gone."""
+        values = [None if at is None else subject.gauges[at] for at in self._gauges]
+        gauges = tuple(None if value is None else -value for value in values) if self._rule.has_sizes else ()
+        return Change(
+            subject.key,
+            subject.name,
+            (None,) * len(self._now.counts),
+            gauges or (None,) * len(self._now.gauges),
+            self.seconds if course.lost_seconds is None else course.lost_seconds,
+        )
 
-    def _is_reset(self, subject: Subject, earlier: Subject) -> bool:
-        return self.whole and subject.since != earlier.since
 
-    def _began_within(self, subject: Subject) -> bool:
-        return subject.since is None or subject.since > self.before.taken_at
+def _is_same(earlier: Subject | None, subject: Subject) -> bool:
+    return (
+        earlier is not None
+        and subject.counts == earlier.counts
+        and subject.gauges == earlier.gauges
+        and subject.since == earlier.since
+        and subject.identity == earlier.identity
+        and subject.name == earlier.name
+    )
 
-    def _lost(self, subject: Subject) -> float:
-        """From the moment before to the new start; unknown where the server does not tell when that was."""
-        if subject.since is None or not self.before.taken_at < subject.since <= self.now.taken_at:
-            return 0.0
-        return (subject.since - self.before.taken_at).total_seconds()
+
+def _grown(value: float | None, old: float | None) -> float | None:
+    """None: not known then or now, or it fell, which noise alone may."""
+    if value is None:
+        return None
+    return max(0.0, value - old)
 
 
 def total(intervals: Iterable[Interval]) -> Interval | None:
@@ -156,20 +184,13 @@ def added(first: Interval, second: Interval) -> Interval:
     """Two intervals of one family as one; columns that only one of them has stay."""
     counts, gauges = _union(first.counts, second.counts), _union(first.gauges, second.gauges)
     changes = {key: _spread(change, first, counts, gauges) for key, change in first.changes.items()}
+    # What took another key takes along what it did under the old one, before something new may use that.
+    moved = {key: changes.pop(change.was) for key, change in second.changes.items() if change.was in changes}
     for key, change in second.changes.items():
         later = _spread(change, second, counts, gauges)
-        earlier = changes.get(key)
-        changes[key] = (
-            later
-            if earlier is None
-            else Change(
-                key,
-                later.name,
-                tuple(map(_sum, earlier.counts, later.counts)),
-                tuple(map(_sum, earlier.gauges, later.gauges)),
-                earlier.lost_seconds + later.lost_seconds,
-            )
-        )
+        for earlier in (changes.get(key), moved.get(key)):
+            later = later if earlier is None else _followed(earlier, later)
+        changes[key] = later
     levels = dict(first.levels)
     for name, level in second.levels.items():
         other = levels.get(name)
@@ -188,34 +209,33 @@ def added(first: Interval, second: Interval) -> Interval:
         changes=changes,
         levels=levels,
         breaks=_union(first.breaks, second.breaks),
+        uncounted=_uncounted_in_both(first, second, counts),
     )
 
 
-def _gone(subject: Subject, before: Part, now: Part) -> Change | None:
-    """What it counted last nobody knows; its size is gone."""
-    if now.family == Family.STATEMENTS:
-        return None
-    old = [before.gauges.index(name) if name in before.gauges else None for name in now.gauges]
-    values = [None if at is None else subject.gauges[at] for at in old]
-    gauges = tuple(None if value is None else -value for value in values)
-    return _unless_idle(Change(subject.key, subject.name, (0.0,) * len(now.counts), gauges))
+def _uncounted_in_both(first: Interval, second: Interval, counts: tuple[str, ...]) -> dict[str, float]:
+    if first.counts == second.counts and not first.uncounted and not second.uncounted:
+        return {}  # as nearly always
+    return {name: seconds for name in counts if (seconds := _uncounted(first, name) + _uncounted(second, name)) > 0}
 
 
-def _grown(value: float | None, old: float | None, *, known: bool) -> float | None:
-    if value is None or not known:
-        return None
-    return max(0.0, value - (old or 0.0))
+def _uncounted(interval: Interval, name: str) -> float:
+    return interval.uncounted.get(name, 0.0) if name in interval.counts else interval.seconds
 
 
-def _fell(old: Iterable[float | None], new: Iterable[float | None]) -> bool:
-    return any(
-        before is not None and after is not None and after < before * (1 - _RELATIVE_NOISE)
-        for before, after in zip(old, new, strict=True)
+def _followed(earlier: Change, later: Change) -> Change:
+    """Of one subject, one after the other."""
+    return Change(
+        later.key,
+        later.name,
+        _sums(earlier.counts, later.counts),
+        _sums(earlier.gauges, later.gauges),
+        earlier.lost_seconds + later.lost_seconds,
+        _sums(earlier.untimed, later.untimed)
+        if earlier.untimed and later.untimed
+        else earlier.untimed or later.untimed,
+        earlier.was or later.was,
     )
-
-
-def _unless_idle(change: Change) -> Change | None:
-    return change if any(change.counts) or any(change.gauges) else None
 
 
 def _spread(change: Change, interval: Interval, counts: tuple[str, ...], gauges: tuple[str, ...]) -> Change:
@@ -223,10 +243,12 @@ def _spread(change: Change, interval: Interval, counts: tuple[str, ...], gauges:
         return change
     of_counts = dict(zip(interval.counts, change.counts, strict=True))
     of_gauges = dict(zip(interval.gauges, change.gauges, strict=True))
+    of_untimed = dict(zip(interval.counts, change.untimed, strict=False))
     return replace(
         change,
         counts=tuple(of_counts.get(name) for name in counts),
         gauges=tuple(of_gauges.get(name) for name in gauges),
+        untimed=tuple(of_untimed.get(name) for name in counts) if of_untimed else (),
     )
 
 
@@ -234,10 +256,14 @@ def _union(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
     return first if first == second else tuple(dict.fromkeys((*first, *second)))
 
 
-def _sum(first: float | None, second: float | None) -> float | None:
-    if first is None or second is None:
-        return second if first is None else first
-    return first + second
+def _sums(first: tuple[float | None, ...], second: tuple[float | None, ...]) -> tuple[float | None, ...]:
+    """Each with the other of its place. In one expression: of a year of statements there are ten million."""
+    return tuple(
+        [
+            other if one is None else one if other is None else one + other
+            for one, other in zip(first, second, strict=False)
+        ]
+    )
 
 
 def moments(intervals: Sequence[Interval]) -> tuple[datetime, datetime] | None:

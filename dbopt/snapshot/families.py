@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from dbopt.postgres.counters import IO_COUNTERS
 from dbopt.postgres.relation_counters import INDEX_COUNTERS, MEASURED_MAX, RELATION_TOTALS, TABLE_COUNTERS
 from dbopt.postgres.statement_counters import STATEMENT_COUNTERS
+from dbopt.snapshot.continuity import gaps
 from dbopt.snapshot.model import Family, Part, Subject
 from dbopt.values import dataclass
 
@@ -27,21 +29,27 @@ class Definition:
     name: Callable[[Any], str]
     counts: tuple[str, ...]
     gauges: tuple[str, ...] = ()
+    levels: tuple[str, ...] = ()  # of a family with one subject: how things stand
     since: Callable[[Any], Any]
     identity: Callable[[Any], str] = lambda _: ""
     has_own_since: Callable[[Any], bool] = lambda _: False
+    # Of the whole family, as each row has it; without them, what the server says of the database.
+    whole_since: Callable[[Any], Any] | None = None
+    evictions: Callable[[Any], int | None] = lambda _: None
+    source: Callable[[Any], str] = lambda _: ""
     parameters: Mapping[str, object] | None = None
 
     def part(self, rows: Iterable[Any], server: Part) -> Part:
         """`server`: of the same moment."""
         rows = tuple(rows)
+        first = rows[:1]
         counts, gauges = _values(self.counts), _values(self.gauges)
-        subjects = {
-            (key := self.key(row)): Subject(
-                key, self.name(row), counts(row), gauges(row), self.since(row), self.identity(row)
-            )
-            for row in rows
-        }
+        subjects: dict[str, Subject] = {}
+        for row in rows:
+            key = self.key(row)
+            subject = Subject(key, self.name(row), counts(row), gauges(row), self.since(row), self.identity(row))
+            known = subjects.get(key)
+            subjects[key] = subject if known is None else _together(known, subject)
         return Part(
             family=self.family,
             taken_at=server.taken_at,
@@ -49,9 +57,28 @@ class Definition:
             counts=self.counts,
             gauges=self.gauges,
             subjects=subjects,
-            witness=server.witness,
-            has_own_since=any(map(self.has_own_since, rows[:1])),
+            of_database=server.of_database,
+            levels={name: getattr(row, name) for row in first for name in self.levels},
+            has_own_since=any(map(self.has_own_since, first)),
+            since=server.since if self.whole_since is None else next(map(self.whole_since, first), None),
+            remembers=server.remembers,
+            evictions=next(map(self.evictions, first), None),
+            source=next(map(self.source, first), ""),
+            database_oid=server.database_oid,
+            machine=server.machine,
+            asked_at=server.asked_at,
         )
+
+
+def _together(one: Subject, other: Subject) -> Subject:
+    """Of one key: an old version of an extension does not say what tells them apart."""
+    sums = tuple(a if b is None else b if a is None else a + b for a, b in zip(one.counts, other.counts, strict=True))
+    return replace(one, counts=sums, gauges=(None,) * len(one.gauges))
+
+
+def _statements_source(row: Any) -> str:
+    """What tells entries apart, and when they began, as the versions of pg_stat_statements have it."""
+    return "1.11" if row.has_own_since else "1.8" if row.reset_since is None else "1.9"
 
 
 def _values(names: Sequence[str]) -> Callable[[Any], tuple[float | None, ...]]:
@@ -84,7 +111,9 @@ DEFINITIONS: Mapping[Family, Definition] = {
                 "autoanalyze_count",
             ),
             gauges=("relations", "n_dead_tup"),
+            levels=("relations", "n_dead_tup"),
             since=attrgetter("stats_since"),
+            identity=lambda row: gaps(row.oids),
         ),
         Definition(
             family=Family.IO,
@@ -129,9 +158,12 @@ DEFINITIONS: Mapping[Family, Definition] = {
                 "blk_write_time_ms",
                 "wal_bytes",
             ),
-            gauges=("max_exec_time_ms",),
+            gauges=("max_exec_time_ms", "min_exec_time_ms"),
             since=attrgetter("counted_since"),
             has_own_since=attrgetter("has_own_since"),
+            whole_since=attrgetter("reset_since"),
+            evictions=attrgetter("evictions"),
+            source=_statements_source,
         ),
         Definition(
             family=Family.TABLES,

@@ -19,6 +19,10 @@ class Family(StrEnum):
     INDEXES = "indexes"
 
 
+# The families of applications' processes begin so: dbopt/store/clients.py.
+CLIENTS = "clients/"
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """One thing that is counted: `counts` only grow while it lives and nobody resets them, `gauges` go up and down.
@@ -44,9 +48,16 @@ class Part:
     counts: tuple[str, ...]
     gauges: tuple[str, ...] = ()
     subjects: Mapping[str, Subject] = field(default_factory=dict)
-    witness: tuple[float, ...] = ()  # counters that only a reset of the whole database makes fall
+    of_database: tuple[float | None, ...] = ()  # counters that only a reset of the whole database makes fall
     levels: Mapping[str, float] = field(default_factory=dict)  # how things stand: connections, lag
     has_own_since: bool = False  # `since` of a subject is its birth, not a reset that it shares with others
+    since: datetime | None = None  # the last time that all of it was started anew
+    remembers: datetime | None = None  # the oldest thing that these statistics know of, so nothing erased them later
+    evictions: int | None = None  # how often subjects were dropped to make room, since `since`; None: not told
+    source: str = ""  # who counts, where others would count otherwise: a version of an extension
+    database_oid: int | None = None  # another one: another database has the name
+    machine: tuple[datetime | None, ...] = ()  # since when the server's own counters count; no two machines agree
+    asked_at: float | None = None  # by our own clock, in seconds since 1970
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +76,8 @@ class Snapshot:
 class Change:
     """What one subject did within an interval: counts grew by, gauges moved by (signed).
 
-    `lost_seconds`: how much of the interval nobody can tell about, as the counters were started anew in it.
+    `lost_seconds`: how much of the interval nobody can tell about, as the counters were started anew in it. `untimed`:
+    what of the counts was counted in time that is lost, as nobody knows when within it: part of a sum, not of a rate.
     """
 
     key: str
@@ -73,6 +85,8 @@ class Change:
     counts: tuple[float | None, ...]
     gauges: tuple[float | None, ...] = ()
     lost_seconds: float = 0.0
+    untimed: tuple[float | None, ...] = ()  # empty: nothing
+    was: str = ""  # the key that it had before, where that has changed: an index that was rebuilt concurrently
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +107,7 @@ class Interval:
     """What a family did from one moment to another. Subjects that did nothing are not in `changes`.
 
     `seconds` is what was watched: less than from `from_at` to `to_at` where the sum has gaps. `breaks` says in words
-    what interrupted the counting.
+    what interrupted the counting. `uncounted`: of a column that was not read all the time, for how long it was not.
     """
 
     family: str
@@ -105,6 +119,7 @@ class Interval:
     changes: Mapping[str, Change] = field(default_factory=dict)
     levels: Mapping[str, Level] = field(default_factory=dict)
     breaks: tuple[str, ...] = ()
+    uncounted: Mapping[str, float] = field(default_factory=dict)
 
     def count(self, key: str, name: str) -> float | None:
         """What a subject's counter grew by: 0 where it did nothing. None: not counted."""
@@ -113,7 +128,17 @@ class Interval:
             return None
         return 0.0 if change is None else change.counts[self.counts.index(name)]
 
-    def seconds_of(self, key: str) -> float:
-        """For how long a subject was watched."""
+    def seconds_of(self, key: str, name: str | None = None) -> float:
+        """For how long a subject was watched; with `name`, one counter of it."""
         change = self.changes.get(key)
-        return self.seconds if change is None else max(0.0, self.seconds - change.lost_seconds)
+        lost = 0.0 if change is None else change.lost_seconds
+        return max(0.0, self.seconds - lost - (0.0 if name is None else self.uncounted.get(name, 0.0)))
+
+    def rate(self, key: str, name: str) -> float | None:
+        """A subject's counter for each second that was watched. None: not counted, or never watched."""
+        amount, seconds = self.count(key, name), self.seconds_of(key, name)
+        if amount is None or seconds <= 0:
+            return None
+        change = self.changes.get(key)
+        untimed = change.untimed[self.counts.index(name)] if change is not None and change.untimed else None
+        return max(0.0, amount - (untimed or 0.0)) / seconds

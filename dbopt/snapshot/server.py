@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from dbopt.snapshot.model import Family, Part, Subject
@@ -76,7 +77,12 @@ def server_part(row: ServerCounters, system_identifier: str | None, activity: Se
         lineage=f"{system_identifier or ''}/{row.timeline or ''}",
         counts=SERVER_COUNTS,
         subjects=subjects,
-        witness=tuple(row.witness),
+        of_database=tuple(getattr(row, name) for name in SERVER_GROUPS["database"] if not name.startswith("catalog_")),
+        since=row.database_since,
+        remembers=row.remembers or None,
+        database_oid=row.database_oid or None,
+        machine=(row.bgwriter_since, row.checkpointer_since, row.wal_since, row.archiver_since),
+        asked_at=time.time(),
         levels={**levels, **session_levels(activity)},
     )
 

@@ -6,7 +6,6 @@ was prepared before its entry was dropped, stand there as they were sent.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from dbopt.postgres.connect import set_in_transaction
@@ -25,10 +24,6 @@ TOP = 100
 # Reading one text makes the server read all of them, a quarter of a second where they are long: not for a trifle.
 _LEAST_SHARE = 0.01
 
-# What may be a value or a comment: a quote, a digit that belongs to no name or parameter, a dollar quote.
-_SUSPECT = re.compile(r"""['"]|--|/\*|\$(?![0-9])|(?<![\w$])\d""")
-_BLANKS = re.compile(r"\s+")
-
 
 def fetch(conn: Connection, surroundings: Surroundings, queryids: Collection[int]) -> dict[int, str]:
     """By queryid, masked; those that are gone are missing. `conn` in autocommit."""
@@ -36,7 +31,7 @@ def fetch(conn: Connection, surroundings: Surroundings, queryids: Collection[int
     with conn.transaction():
         set_in_transaction(conn, {"work_mem": TEXTS_WORK_MEM})
         rows = conn.execute(STATEMENT_TEXTS.composed(version, schema), {"queryids": list(queryids)}).fetchall()
-    return {int(row[0]): _masked(row[1]) for row in rows}
+    return {int(row[0]): masked(row[1]) for row in rows}
 
 
 def wanted(interval: Interval | None, now: Part, known: Collection[int]) -> list[int]:
@@ -58,8 +53,3 @@ def wanted(interval: Interval | None, now: Part, known: Collection[int]) -> list
 def _costs(counts: tuple[str, ...], changes: Iterable[Change]) -> list[tuple[float, str]]:
     at = counts.index("total_exec_time_ms")
     return [(item.counts[at] or 0.0, item.name) for item in changes]
-
-
-def _masked(text: str) -> str:
-    # Most have nothing to be masked, and a scanner in Python takes a second for a megabyte.
-    return masked(text) if _SUSPECT.search(text) else _BLANKS.sub(" ", text).strip()

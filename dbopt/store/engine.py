@@ -22,10 +22,10 @@ _READ = "dbopt_read"
 
 def make_engine(location: Location) -> sa.Engine:
     """One connection, opened when it is first used."""
-    if location.path is not None:
+    if (path := location.path) is not None:
         engine = sa.create_engine(
             location.url,
-            connect_args={"timeout": sqlite.LOCK_WAIT_SECONDS},
+            creator=lambda: sqlite.connect(path, sqlite.LOCK_WAIT_SECONDS, reading=True),
             pool_size=1,
         )
         event.listen(engine, "connect", _sqlite_connected)

@@ -16,7 +16,7 @@ from dbopt import __version__
 from dbopt.health import streaks
 from dbopt.health.deltas import Counters, Sample
 from dbopt.health.memory import WINDOW_MAX, WINDOW_MIN, is_useful
-from dbopt.store import plain, snapshots, targets
+from dbopt.store import plain, targets
 from dbopt.store.aside import Aside
 from dbopt.values import dataclass
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dbopt.health.verdict import Verdict
     from dbopt.snapshot.model import Part
     from dbopt.store.plain import Session
+    from dbopt.store.retention import Policy
     from dbopt.store.targets import Whose
 
 RETENTION = timedelta(days=90)  # a quarter: what comes once a month is seen three times
@@ -85,13 +86,14 @@ class Recollection:
 
 
 class Memory:
-    """The store for one call. Never raises because of it: the first that is wrong with it is one warning, and nothing
-    is remembered from then on.
-    """
+    """The store for one call. Never raises because of it: what is wrong with it is a warning, and health goes on."""
 
-    def __init__(self, url: str | None) -> None:
-        """`none` is no memory, without a warning."""
-        self._store = Aside(url, "health goes on without what it remembers")
+    def __init__(self, url: str | None, policy: Policy | None = None, store: Aside | None = None) -> None:
+        """`none` is no memory, without a warning. `policy`: how long and how much of counters is kept. `store`: of the
+        command that health is a part of, so that it warns once.
+        """
+        self._policy = policy
+        self._store = store or Aside(url, "health goes on without what it remembers")
 
     def recall(self, whose: Whose, checks: Sequence[Check[Any]], now: datetime) -> Recollection:
         """`now` by the database's clock."""
@@ -106,7 +108,10 @@ class Memory:
 
         def work(session: Session) -> None:
             _keep(session, whose, verdict, found, sample)
-            snapshots.keep(session, whose, verdict.about.name or verdict.about.place, counted)
+            if counted:
+                from dbopt.store import snapshots  # not for looks that leave no reading
+
+                snapshots.keep(session, whose, verdict.about.name or verdict.about.place, counted, policy=self._policy)
 
         self._store.attempt(work, reading=False)
 

@@ -7,8 +7,6 @@ is locked for an hour holds the run up twice for some seconds, and a store that 
 
 from __future__ import annotations
 
-import os
-import pwd
 import re
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -18,6 +16,7 @@ from dbopt import __version__
 from dbopt.errors import StoreUnusable
 from dbopt.optimize.events import Event, Result, RunStarted, StepFinished, StepStarted
 from dbopt.store.faults import warn
+from dbopt.store.users import os_user
 from dbopt.values import dataclass
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ class Ledger:
         }
         self._run = {
             **asdict(self._caller),
-            "os_user": _os_user(),
+            "os_user": os_user(),
             "dbopt_version": __version__,
             "server_version": plan.target.server_version,
             "plan_state": plan.state,
@@ -135,14 +134,6 @@ def _step(step: Step) -> dict[str, Any]:
         "error": None,
         "hint": None,
     }
-
-
-def _os_user() -> str:
-    """By the kernel's word, not the environment's. Containers run as numbers that have no name."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())
 
 
 def _without_values(words: str | None) -> str | None:

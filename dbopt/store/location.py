@@ -96,5 +96,17 @@ def locate(url: str | None) -> Location | None:
         raise _bad_url("it is not of the form scheme://user@host:port/dbname") from None
 
 
+def require(url: str | None) -> Location:
+    """For commands that cannot do without a store. Raises ConfigError for `none` too."""
+    location = locate(url)
+    if location is None:
+        raise ConfigError(
+            "there is no store",
+            detail="the setting store is none",
+            hint="Name one with `store:` in dbopt.yaml or with DBOPT_STORE_URL.",
+        )
+    return location
+
+
 def _bad_url(detail: str) -> ConfigError:
     return ConfigError("could not understand the store's URL", detail=detail, hint=_HINT_URL)

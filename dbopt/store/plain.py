@@ -11,12 +11,13 @@ import sqlite3
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dbopt.store import sqlite
+from dbopt.store import fresh, sqlite
 from dbopt.store.faults import faults
 from dbopt.store.head import HEAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     import sqlalchemy as sa
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 class Session(Protocol):
     """One transaction."""
+
+    is_file: bool  # SQLite; else PostgreSQL
 
     def rows(self, sql: str, values: Mapping[str, object]) -> list[tuple[Any, ...]]: ...
 
@@ -37,10 +40,18 @@ class Session(Protocol):
 
 def make_ready(location: Location) -> None:
     """Make the store's tables, or bring them to this dbopt's revision, where that is needed. Raises StoreUnusable."""
-    if location.path is not None and location.path.exists():
-        with faults(location, "open"), contextlib.closing(_open(location, sqlite.LOCK_WAIT_SECONDS)) as connection:
-            if _revision(connection) == HEAD:
-                return
+    if location.path is not None:
+        with faults(location, "open"):
+            location.make_private_file()
+            with _file(location.path, sqlite.LOCK_WAIT_SECONDS, reading=True) as file:
+                if _revision(file) == HEAD:
+                    return
+                is_new = fresh.is_empty(file)
+            if is_new:
+                with _file(location.path, sqlite.LOCK_WAIT_SECONDS, reading=False) as file:
+                    fresh.make_tables(file)
+                    if _revision(file) == HEAD:
+                        return
     from dbopt.store.repository import Store
 
     with contextlib.closing(Store(location)) as store:
@@ -55,7 +66,7 @@ def transaction(location: Location, *, reading: bool, wait_seconds: float) -> It
             with _engine(location, reading=reading) as connection:
                 yield _OfServer(connection)
             return
-        with contextlib.closing(_open(location, wait_seconds)) as file:
+        with _file(location.path, wait_seconds, reading=reading) as file:
             sqlite.prepare(file)
             file.execute(sqlite.begin(reading=reading))
             yield _OfFile(file)
@@ -63,6 +74,8 @@ def transaction(location: Location, *, reading: bool, wait_seconds: float) -> It
 
 
 class _OfFile:
+    is_file = True
+
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
@@ -78,6 +91,8 @@ class _OfFile:
 
 
 class _OfServer:
+    is_file = False
+
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
 
@@ -114,9 +129,8 @@ def _engine(location: Location, *, reading: bool) -> Iterator[sa.Connection]:
         engine.dispose()
 
 
-def _open(location: Location, wait_seconds: float) -> sqlite3.Connection:
-    assert location.path is not None
-    return sqlite3.connect(f"{location.path.as_uri()}?mode=rw", uri=True, timeout=wait_seconds, isolation_level=None)
+def _file(path: Path, wait_seconds: float, *, reading: bool) -> contextlib.closing[sqlite3.Connection]:
+    return contextlib.closing(sqlite.connect(path, wait_seconds, reading=reading))
 
 
 def _revision(connection: sqlite3.Connection) -> str | None:

@@ -14,7 +14,7 @@ from dbopt.store.engine import make_engine, reader
 from dbopt.store.faults import faults, warn
 from dbopt.store.head import HEAD
 from dbopt.store.ledger import UNRECORDED, Caller, Ledger, now
-from dbopt.store.location import NONE, Location, locate
+from dbopt.store.location import NONE, Location, require
 from dbopt.store.records import RunRecord, StepRecord
 from dbopt.store.tables import runs, steps, targets
 from dbopt.values import dataclass
@@ -135,14 +135,7 @@ class Store:
 
 def find_store(url: str | None) -> Store:
     """The store that a URL means, as it is. Raises ConfigError for `none` and for a URL that makes no sense."""
-    location = locate(url)
-    if location is None:
-        raise ConfigError(
-            "there is no store",
-            detail="the setting store is none",
-            hint="Name one with `store:` in dbopt.yaml or with DBOPT_STORE_URL.",
-        )
-    return Store(location)
+    return Store(require(url))
 
 
 def open_store(url: str | None) -> Store:

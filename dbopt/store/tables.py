@@ -187,7 +187,7 @@ intervals = sa.Table(
     sa.Column("from_at", Utc, nullable=False),
     sa.Column("to_at", Utc, nullable=False),
     sa.Column("packed", sa.LargeBinary, nullable=False),
-    sa.Index(None, "target_id", "family", "to_at"),
+    sa.Index(None, "target_id", "family", "to_at", "span"),
     sqlite_autoincrement=True,
 )
 

@@ -54,7 +54,8 @@ def thin(session: Session, target_id: int, family: str, now: datetime) -> None:
         for group in _groups(rows, wider, marks):
             if len(rows) == _ROWS_MAX and group[-1] == rows[-1][0] and group[0] != rows[0][0]:
                 break  # it may have more rows: next time
-            _add_up(session, of_family, wider, [row for row in rows if row[0] in set(group)])
+            chosen = set(group)
+            _add_up(session, of_family, wider, [row for row in rows if row[0] in chosen])
 
 
 def _add_up(session: Session, of_family: dict[str, object], span: int, rows: Sequence[tuple[object, ...]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,6 +52,8 @@ def test_the_document_holds_every_path_measured_twice(run_cli: Callable[..., Res
     assert (document["applied"], document["failed"], document["refused"]) == (37, 0, 0)
     assert document["rows"]["analytics"] == 500
     assert document["summary"]["paths"] == len(document["paths"])
+    assert document["coverage"]["foreign_keys_indexed"]["after"] == 1
+    assert document["coverage"]["rows_by_index"]["before"] is None  # no table is large here
     for path in document["paths"]:
         assert path["times_faster"] == pytest.approx(path["before_ms"] / path["after_ms"])
         assert path["buffers_before"] > 0
@@ -67,6 +70,11 @@ def test_people_read_stages_plan_table_and_summary(run_cli: Callable[..., Result
     assert "Times faster" in result.out
     assert "of 19 access paths at least 10 times faster" in result.out
     assert "  As before: User by email: " in result.out
+    assert (
+        "Index coverage, as the server counted it:\n"
+        "  rows read from tables over 10,000 rows that an index found: no table has more than 10,000 rows\n"
+        "  foreign keys with an index: 0 % before, 100 % after\n"
+    ) in result.out
     assert result.err == ""
 
 
@@ -83,7 +91,10 @@ def test_a_kept_server_goes_on_until_it_is_stopped(run_cli: Callable[..., Result
     try:
         with psycopg.connect(conninfo) as conn:
             assert conn.execute("SELECT count(*) FROM analytics").fetchone() == (500,)
-        assert "dbopt demo --stop" in kept.err
+        tries = [shlex.split(line)[1:] for line in kept.err.splitlines() if line.startswith("  dbopt ")]
+        assert [words[0] for words in tries] == ["plan", "lint", "health", "stats", "metrics", "demo"]
+        for words in tries[:-1]:
+            assert run_cli(*words, "--no-color").code in (0, 1), words
         again = run_cli("demo", *SMALL, "--keep")
         assert (again.code, "already running" in again.err) == (3, True)
         assert (

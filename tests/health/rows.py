@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from dbopt.health.scene import Facts
+from dbopt.postgres.counters import ServerCounters
 from dbopt.postgres.server import Server
 from dbopt.postgres.settings import Setting
 from dbopt.postgres.surroundings import Surroundings
@@ -39,3 +40,10 @@ def wal(**changes: Any) -> WalState:
     state: dict[str, Any] = {field.name: None for field in dataclasses.fields(WalState)}
     state |= {"replay_paused": False, "archiver_failing": False, "checkpoints_timed": 0, "checkpoints_requested": 0}
     return WalState(**{**state, "wal_bytes": 0.0, **changes})
+
+
+def counters(**changes: Any) -> ServerCounters:
+    """An hour after everything was started anew, with nothing counted that is not named."""
+    state: dict[str, Any] = {field.name: 0 for field in dataclasses.fields(ServerCounters)}
+    state |= {name: NOW - timedelta(hours=1) for name in state if name.endswith("_since")}
+    return ServerCounters(**{**state, "now": NOW, "datname": "app", **changes})

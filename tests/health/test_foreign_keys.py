@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dbopt.health.check import above
-from dbopt.health.checks.foreign_key_without_index import leaves_out_nulls_only
+from dbopt.relations.foreign_keys import leaves_out_nulls_only
 from tests.health.looks import counted, only, run_check, subjects
 
 if TYPE_CHECKING:

@@ -14,14 +14,15 @@ from server import Database
 from dbopt import embedded
 from dbopt.health.check import Status, above
 from dbopt.health.checks import load
-from dbopt.health.checks.cache_hit_ratio import BLOCKS, Blocks
 from dbopt.health.deltas import Counters, Sample
 from dbopt.health.judge import judge
 from dbopt.health.scene import Facts
+from dbopt.postgres.counters import SERVER_COUNTERS
 from dbopt.postgres.server import Server
 from dbopt.postgres.statements import STATEMENT_TOTALS, STATEMENTS, Statement, StatementTotals
 from dbopt.postgres.surroundings import Surroundings
 from tests.health.looks import look_at, only, run_check, sample_of
+from tests.health.rows import counters
 
 if TYPE_CHECKING:
     from dbopt.embedded import Binaries
@@ -330,8 +331,10 @@ def test_hidden_ids_hide_slow_statements_and_not_those_that_are_seen() -> None:
 
 
 def blocks_verdict(hit: int, read: int, **fields: Any) -> Result:
-    row = Blocks("app", hit, read, tup_inserted=0, tup_returned=1_000, stats_since=NOW - HOUR)
-    return judge(load("cache-hit-ratio"), Facts(SERVER, AROUND, {BLOCKS: [replaced(row, **fields)]}))
+    """`hit` and `read` are of tables and indexes of users; the catalogs have blocks of their own."""
+    blocks = {"blks_hit": hit + 100_000, "blks_read": read + 7, "catalog_blks_hit": 100_000, "catalog_blks_read": 7}
+    row = counters(**{"database_since": NOW - HOUR, "tup_returned": 1_000, **blocks, **fields})
+    return judge(load("cache-hit-ratio"), Facts(SERVER, AROUND, {SERVER_COUNTERS: [row]}))
 
 
 @pytest.mark.parametrize(
@@ -346,8 +349,8 @@ def blocks_verdict(hit: int, read: int, **fields: Any) -> Result:
         (0, 0, {}, Status.UNKNOWN),
         (0, 90_000, {"tup_inserted": 201}, Status.UNKNOWN),
         (0, 90_000, {"tup_inserted": 200}, Status.CRITICAL),
-        (0, 90_000, {"stats_since": NOW - 48 * HOUR}, Status.UNKNOWN),
-        (0, 90_000, {"stats_since": None}, Status.UNKNOWN),
+        (0, 90_000, {"database_since": NOW - 48 * HOUR}, Status.UNKNOWN),
+        (0, 90_000, {"database_since": None}, Status.UNKNOWN),
     ],
 )
 def test_hits(hit: int, read: int, fields: dict[str, Any], expected: Status) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbopt.optimize import mark
+from dbopt.spec import mark
 from dbopt.spec.model import IndexSpec, Key, TableRef
 
 CREATE = "CREATE INDEX ..."

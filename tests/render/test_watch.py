@@ -9,7 +9,8 @@ import pytest
 
 from dbopt.errors import AnotherRunner, UsageError
 from dbopt.render.output import Format
-from dbopt.render.watch import fitted, watch
+from dbopt.render.redraw import fitted
+from dbopt.render.watch import watch
 
 from .values import Memory
 from .verdicts import HEALTHY, TROUBLED

@@ -131,13 +131,16 @@ def test_store_status_and_upgrade(run_cli, url):
     after = run_cli("store", "status", "--format", "json", env=env)
     assert (upgraded.code, after.code) == (0, 0)
     assert upgraded.json["stores"] == after.json["stores"]
-    assert {**after.json["stores"][0], "store": ""} == {
-        "store": "",
+    [status] = after.json["stores"]
+    assert {name: status[name] for name in ("state", "revision", "head", "runs", "oldest")} == {
         "state": "current",
         "revision": HEAD,
         "head": HEAD,
         "runs": 0,
+        "oldest": None,
     }
+    assert status["size_bytes"] >= status["used_bytes"] > 0
+    assert set(after.json["tables"].values()) == {0}
 
 
 def test_store_status_of_a_broken_file(run_cli):

@@ -16,7 +16,7 @@ from alembic.script import ScriptDirectory
 
 from dbopt.errors import StoreUnusable
 from dbopt.resources import migrations
-from dbopt.store import migrate
+from dbopt.store import fresh, migrate
 from dbopt.store.engine import make_engine
 from dbopt.store.head import HEAD
 from dbopt.store.location import locate
@@ -41,6 +41,11 @@ def alembic_on(url):
 
 def test_the_head_is_the_newest_migration():
     assert ScriptDirectory.from_config(migrate.config()).get_heads() == [HEAD]
+
+
+def test_a_new_file_gets_the_tables_that_the_migrations_make():
+    """`make generated` writes them anew."""
+    assert fresh.statements_file().read_text(encoding="utf-8") == fresh.statements()
 
 
 def test_down_and_up_again_loses_nothing(url):

@@ -12,12 +12,11 @@ https://www.postgresql.org/docs/current/runtime-config-resource.html#GUC-SHARED-
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from dbopt.health.check import Check, Group, Limit, NotJudged, Unit, below
 from dbopt.health.deltas import Counters
-from dbopt.postgres.query import Query
+from dbopt.postgres.counters import SERVER_COUNTERS
 from dbopt.units import format_duration
 from dbopt.values import dataclass
 
@@ -25,18 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from dbopt.health.scene import Scene
-
-
-@dataclass(frozen=True, slots=True)
-class Blocks:
-    """Counters of this database."""
-
-    datname: str
-    blks_hit: int  # outside of the catalogs, as the next
-    blks_read: int
-    tup_inserted: int
-    tup_returned: int
-    stats_since: datetime | None
+    from dbopt.postgres.counters import ServerCounters
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,40 +36,18 @@ class Hits:
 
 
 # The sum over the user's tables would shrink when one is dropped; that over the catalogs does not.
-BLOCKS = Query(
-    "blocks",
-    Blocks,
-    {
-        (13,): """
-        /* dbopt: blocks that this database wanted, and those it found in the cache */
-        SELECT d.datname::text AS datname, d.blks_hit - c.blks_hit AS blks_hit,
-               d.blks_read - c.blks_fetched + c.blks_hit AS blks_read, d.tup_inserted, d.tup_returned,
-               -- A crash resets all counters; the background writer's tell when, from 15 on the database's do not.
-               GREATEST(d.stats_reset, pg_catalog.pg_stat_get_bgwriter_stat_reset_time()) AS stats_since
-          FROM pg_catalog.pg_stat_database AS d
-         CROSS JOIN (SELECT COALESCE(pg_catalog.sum(pg_catalog.pg_stat_get_blocks_hit(c.oid)), 0)::int8 AS blks_hit,
-                            COALESCE(pg_catalog.sum(pg_catalog.pg_stat_get_blocks_fetched(c.oid)), 0)::int8
-                                AS blks_fetched
-                       FROM pg_catalog.pg_class AS c
-                      WHERE c.oid < 16384 AND NOT c.relisshared AND c.relkind IN ('r', 'i', 't')) AS c
-         WHERE d.datname = pg_catalog.current_database()
-        """
-    },
-)
-
-
-def _counters(rows: Sequence[Blocks]) -> Iterator[Counters]:
+def _counters(rows: Sequence[ServerCounters]) -> Iterator[Counters]:
     for row in rows:
         values = {
-            "blks_hit": float(row.blks_hit),
-            "blks_read": float(row.blks_read),
+            "blks_hit": float(row.blks_hit - row.catalog_blks_hit),
+            "blks_read": float(row.blks_read - row.catalog_blks_read),
             "tup_inserted": float(row.tup_inserted),
             "tup_returned": float(row.tup_returned),
         }
-        yield Counters(row.datname, row.stats_since, values)
+        yield Counters(row.datname, row.database_since, values)
 
 
-def _hits(rows: Sequence[Blocks], scene: Scene) -> Iterator[Hits]:
+def _hits(rows: Sequence[ServerCounters], scene: Scene) -> Iterator[Hits]:
     for found in scene.deltas(_counters(rows)):
         window = format_duration(found.seconds)
         hit, read = found.values["blks_hit"], found.values["blks_read"]
@@ -96,7 +62,7 @@ CHECK: Check[Hits] = Check(
     id="cache-hit-ratio",
     title="Blocks not found in the cache",
     group=Group.WORKLOAD,
-    query=BLOCKS,
+    query=SERVER_COUNTERS,
     unit=Unit.RATIO,
     thresholds=below(
         warning=0.95,

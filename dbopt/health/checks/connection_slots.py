@@ -6,6 +6,8 @@ for roles with pg_use_reserved_connections; against CONNECTION LIMIT where a dat
 limit of 1 is left out: it is how people make sure that a job runs once. Background processes and walsenders have slots
 of their own.
 
+How full PgBouncer's pools are, and those inside applications, only these know: see `dbopt metrics --group pool`.
+
 End what does nothing, let applications share a pool (PgBouncer), and only then raise max_connections, which takes a
 restart. https://www.postgresql.org/docs/current/runtime-config-connection.html
 """

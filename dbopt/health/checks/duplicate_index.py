@@ -19,8 +19,8 @@ from psycopg.sql import Identifier
 
 from dbopt.health.check import Check, Group, Status, Unit, presence
 from dbopt.health.fragments import absent
-from dbopt.health.redundancy import Redundant, redundant, why_kept
 from dbopt.postgres.indexes import INDEX_SHAPES, IndexShape
+from dbopt.relations.redundancy import Redundant, redundant, why_kept
 from dbopt.units import format_bytes
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from dbopt.health.check import Check, Gap, Group, Status, Unit, presence
 from dbopt.health.fragments import absent, present
-from dbopt.health.redundancy import Form, covers, is_sound
 from dbopt.postgres.indexes import INDEX_SHAPES, IndexShape
+from dbopt.relations.redundancy import Form, covers, is_sound
 from dbopt.units import format_bytes
 from dbopt.values import dataclass
 
