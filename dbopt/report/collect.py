@@ -36,8 +36,8 @@ _WHOLE = (Family.TABLES, Family.INDEXES)  # of these nobody draws anything
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
     """Of one database. `steps`: what each family did in stretches of equal length, by their number, up to the fresh
-    reading; of what nobody draws, in all of the time. `readings`: when the server's own counters were read, and what had
-    broken them off.
+    reading; of what nobody draws, in all of the time. `readings`: when the server's own counters were read, and what
+    had broken them off.
     """
 
     steps: Mapping[str, Mapping[int, Interval]] = field(default_factory=dict)

@@ -300,7 +300,7 @@ _RULES: dict[str, type[Rule]] = {
     Family.RELATIONS: OfSums,
     Family.STATEMENTS: OfStatements,
     Family.TABLES: OfDatabase,
-    Family.INDEXES: OfIndexes,
+    Family.INDEXES: OfDatabase,
 }
 
 

@@ -167,7 +167,7 @@ def _is_same(earlier: Subject | None, subject: Subject) -> bool:
 
 def _grown(value: float | None, old: float | None) -> float | None:
     """None: not known then or now, or it fell, which noise alone may."""
-    if value is None:
+    if value is None or old is None or is_less(value, old):
         return None
     return max(0.0, value - old)
 

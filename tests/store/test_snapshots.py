@@ -184,36 +184,12 @@ def test_a_process_that_is_killed_in_the_middle_of_keeping(url):
     assert [item.count("1", "n") for item in kept(url)] == [30.0, 120.0]
 
 
-MANY = """
-import sys, time
-from tests.store.test_snapshots import *
-url, first = sys.argv[1], int(sys.argv[2])
-sys.stdin.readline()
-for number in range(first, 20, 2):
-    asked_at = time.time() - 60 * (20 - number)
-    keep(url, reading(number, 10.0 * number, asked_at=asked_at))
-    with plain.transaction(locate(url), reading=False, wait_seconds=10) as session:
-        target_id = targets.find_or_add(session, WHOSE)
-        # In whatever order each of them has found them.
-        texts = {queryid: f"SELECT {queryid}" for queryid in range(1, 30)}
-        snapshots.keep_texts(session, target_id, dict(sorted(texts.items(), reverse=first == 1)))
-"""
-
-
 def test_two_processes_that_keep_at_once_count_nothing_twice(url):
-    keep(url, reading(-1, -10.0))
-    with start(MANY, url, "0") as even, start(MANY, url, "1") as odd:
-        for process in (even, odd):
-            process.stdin.write(b"go\n")
-            process.stdin.flush()
-        for process in (even, odd):
-            _, words = process.communicate(timeout=60)
-            assert process.returncode == 0, words.decode()
-    whole = total(kept(url))
-    last = head(url)
-    assert whole is not None
-    assert last is not None
-    minutes = (last.taken_at - NIGHT).total_seconds() / 60
-    assert minutes >= 18
-    assert (whole.count("1", "n"), whole.seconds) == (10.0 * (minutes + 1), 60 * (minutes + 1))
-    assert len(look(url, snapshots.texts)) == 29
+    """The later one waits for what the earlier one is about to keep, and goes on from there."""
+    keep(url, reading(0, 10.0), reading(5, 40.0))
+    with start(KEEPER, url, "0.3") as process:
+        assert process.stdout.readline() == b"in the middle\n"
+        keep(url, reading(11, 110.0))
+        _, words = process.communicate()
+        assert process.returncode == 0, words.decode()
+    assert [item.count("1", "n") for item in kept(url)] == [30.0, 60.0, 10.0]

@@ -17,6 +17,7 @@ from dbopt.metrics.catalogue import METRICS
 from dbopt.render.escape import visible
 from dbopt.render.health_table import where
 from dbopt.render.html import amounts, words
+from dbopt.render.html.verdict import health
 from dbopt.render.sql import spelled
 from dbopt.report.file import MARK
 from dbopt.units import format_bytes, format_duration
@@ -51,6 +52,7 @@ def page(values: Page) -> str:
         },
         **{name: getattr(words, name) for name in words.FILTERS},
         "code": _code,
+        "health": health,
         "where": where,
     }
     return environment.get_template("report.html").render(
