@@ -23,7 +23,7 @@ class Sums:
     partitions: int
     indexes: int
     rows: float
-    n_dead_tup: int
+    n_dead_tup: int | None  # None: it is known of none
     tables_not_counted: int  # whose rows nobody knows
     heap_bytes: int
     index_bytes: int
@@ -47,7 +47,9 @@ class Sums:
 
     @property
     def dead_ratio(self) -> float | None:
-        return self.n_dead_tup / (self.rows + self.n_dead_tup) if self.rows + self.n_dead_tup > 0 else None
+        if self.n_dead_tup is None or self.rows + self.n_dead_tup <= 0:
+            return None
+        return self.n_dead_tup / (self.rows + self.n_dead_tup)
 
 
 def sums(schema: str | None, tables: Sequence[TableStats], indexes: Sequence[IndexStats]) -> Sums:
@@ -60,7 +62,7 @@ def sums(schema: str | None, tables: Sequence[TableStats], indexes: Sequence[Ind
         partitions=sum(table.kind == "partition" for table in tables),
         indexes=len(indexes),
         rows=sum(table.rows or 0.0 for table in tables),
-        n_dead_tup=sum(table.n_dead_tup or 0 for table in tables),
+        n_dead_tup=sum(known) if (known := _known_dead(tables)) or not tables else None,
         tables_not_counted=sum(table.rows is None for table in tables),
         heap_bytes=sum(table.heap_bytes for table in tables),
         index_bytes=sum(table.index_bytes for table in tables),
@@ -78,6 +80,10 @@ def sums(schema: str | None, tables: Sequence[TableStats], indexes: Sequence[Ind
         redundant_indexes=len(repeated),
         redundant_bytes=sum(index.size_bytes for index in repeated),
     )
+
+
+def _known_dead(tables: Sequence[TableStats]) -> list[int]:
+    return [table.n_dead_tup for table in tables if table.n_dead_tup is not None]
 
 
 def schemas(tables: Sequence[TableStats], indexes: Sequence[IndexStats]) -> list[Sums]:

@@ -50,7 +50,7 @@ def page(values: Page) -> str:
             name: getattr(amounts, name)
             for name in ("number", "ratio", "size", "growth", "duration", "moment", "date_time", "zone", "span")
         },
-        **{name: getattr(words, name) for name in words.FILTERS},
+        **words.FILTERS,
         "code": _code,
         "health": health,
         "where": where,

@@ -6,12 +6,12 @@ import math
 from typing import TYPE_CHECKING
 
 from dbopt.metrics.metric import Unit
+from dbopt.render.amounts import UNKNOWN, percent
 from dbopt.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-UNKNOWN = "not known"
 _THIN, _FIXED = "\u202f", "\u00a0"  # between a number and its unit, between thousands, in a date: never a line break
 BLANKS = _THIN + _FIXED
 _LARGE = ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"))
@@ -71,17 +71,7 @@ def rounded(value: float) -> str:
 
 
 def ratio(value: float | None) -> str:
-    """Never `100 %` of what is not all of it, never `0 %` of what is something."""
-    if value is None:
-        return UNKNOWN
-    percent = value * 100
-    if percent in (0, 100):
-        return f"{percent:.0f}{_THIN}%"
-    if 99.9 <= percent < 100:
-        return f"{math.floor(percent * 100) / 100:.2f}{_THIN}%"
-    if 0 < percent < 0.1:
-        return f"< 0.1{_THIN}%"
-    return f"{f'{percent:.1f}'.removesuffix('.0')}{_THIN}%"
+    return UNKNOWN if value is None else percent(value).replace(" ", _THIN)
 
 
 def size(value: float | None) -> str:

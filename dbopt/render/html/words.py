@@ -26,23 +26,6 @@ if TYPE_CHECKING:
     from dbopt.stats.indexes import IndexStats
     from dbopt.store.records import StepRecord
 
-# Functions of this module that templates use.
-FILTERS = (
-    *(
-        "summary",
-        "tiles",
-        "health",
-        "course_groups",
-        "unknown",
-        "amount",
-        "standing",
-        "breaks",
-        "totals",
-        "marks",
-        "spec",
-    ),
-    *("cut", "run_words", "done", "size_now", "scans", "before_after", "target", "share", "capital", "when"),
-)
 TEXT_MAX = 280  # characters of a statement
 # A reset so soon after an index was made has forgotten none of its scans that matter.
 _MOMENTS = timedelta(minutes=5)
@@ -280,3 +263,14 @@ def _title(group: Group) -> str:
 
 def _times(number: int) -> str:
     return {1: "once", 2: "twice"}.get(number, f"{number} times")
+
+
+# What templates use.
+FILTERS = {
+    function.__name__: function
+    for function in (
+        *(summary, tiles, course_groups, unknown, amount, standing, breaks, totals),
+        *(marks, spec, cut, run_words, done, size_now, scans, before_after),
+        *(target, share, capital, when),
+    )
+}
