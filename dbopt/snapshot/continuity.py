@@ -129,7 +129,7 @@ class OfDatabase(Rule):
         if self.whole is _Whole.RESET:
             return Course(None, self.lost_seconds, why=STARTED_ANEW)
         # Any of them may have been reset by itself, and may have counted more since than it had before.
-        lost = 0.0 if self.whole is _Whole.WENT_ON else None
+        lost = 0.0
         if earlier is None:
             return Course(None, lost)
         if self.fell(earlier, subject):
@@ -192,7 +192,7 @@ class OfSums(OfDatabase):
         earlier = self.before.subjects.get(subject.key)
         if earlier is None:
             return UNKNOWN
-        is_complete = True
+        is_complete = members(earlier.identity) <= members(subject.identity)
         if self.whole is _Whole.RESET:
             return Course(None, self.lost_seconds if is_complete else None, why=STARTED_ANEW)
         if not is_complete:
