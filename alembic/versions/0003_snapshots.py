@@ -47,9 +47,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["target_id"], ["targets.id"], name="fk_intervals_target_id"),
         sqlite_autoincrement=True,
     )
-    op.create_index(
-        "ix_intervals_target_id_family_to_at_span", "intervals", ["target_id", "family", "to_at", "span"]
-    )
+    op.create_index("ix_intervals_target_id_family_to_at_span", "intervals", ["target_id", "family", "to_at", "span"])
     op.create_table(
         "marks",
         sa.Column("id", row_id, nullable=False),

@@ -125,8 +125,8 @@ def _compared(
         found.append(
             Compared(
                 title=f"Rows read by sequential scans of {display(schema, name)}",
-                before=_rows_read(before.get(Family.TABLES), key),
-                after=_rows_read(after.get(Family.TABLES), key),
+                before=_rows_read(before, key),
+                after=_rows_read(after, key),
                 unit=Unit.PER_SECOND,
             )
         )
@@ -142,9 +142,6 @@ def _mean_ms(interval: Interval | None) -> float | None:
     return whole / number if number > 0 else None
 
 
-def _rows_read(interval: Interval | None, key: str) -> float | None:
-    value = None if interval is None else interval.count(key, "seq_tup_read")
-    if interval is None or value is None:
-        return None
-    seconds = interval.seconds_of(key)
-    return value / seconds if seconds > 0 else None
+def _rows_read(intervals: Mapping[str, Interval], key: str) -> float | None:
+    of_tables = intervals.get(Family.TABLES)
+    return None if of_tables is None else of_tables.rate(key, "seq_tup_read")

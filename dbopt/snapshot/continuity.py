@@ -129,7 +129,7 @@ class OfDatabase(Rule):
         if self.whole is _Whole.RESET:
             return Course(None, self.lost_seconds, why=STARTED_ANEW)
         # Any of them may have been reset by itself, and may have counted more since than it had before.
-        lost = 0.0
+        lost = 0.0 if self.whole is _Whole.WENT_ON else None
         if earlier is None:
             return Course(None, lost)
         if self.fell(earlier, subject):

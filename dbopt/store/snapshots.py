@@ -132,9 +132,7 @@ def _is_of_no_use(part: Part, last: Part, least_apart: timedelta) -> bool:
     if -(age + _CONCURRENT) <= apart < least_apart or apart == timedelta(0):
         return True
     # What is fresh was taken after all that is kept, whatever the clocks say.
-    return (
-        age > _HELD_UP and part.asked_at is not None and last.asked_at is not None and part.asked_at <= last.asked_at
-    )
+    return age > _HELD_UP and part.asked_at is not None and last.asked_at is not None and part.asked_at <= last.asked_at
 
 
 def head(session: Session, target_id: int, family: str) -> Part | None:

@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from helpers import wait_until
 
 from dbopt.snapshot.delta import CLOCK_WENT_BACK, total
 from dbopt.snapshot.model import Family, Part, Subject
@@ -184,12 +185,25 @@ def test_a_process_that_is_killed_in_the_middle_of_keeping(url):
     assert [item.count("1", "n") for item in kept(url)] == [30.0, 120.0]
 
 
-def test_two_processes_that_keep_at_once_count_nothing_twice(url):
-    """The later one waits for what the earlier one is about to keep, and goes on from there."""
-    keep(url, reading(0, 10.0), reading(5, 40.0))
-    with start(KEEPER, url, "0.3") as process:
-        assert process.stdout.readline() == b"in the middle\n"
-        keep(url, reading(11, 110.0))
+LATER = """
+import sys
+from tests.store.test_snapshots import *
+keep(sys.argv[1], reading(11, 110.0))
+"""
+
+
+def test_two_processes_that_keep_at_once_count_nothing_twice(postgresql_url, database):
+    """The later one waits for what the earlier one is about to keep, and goes on from there. A file has one writer."""
+    keep(postgresql_url, reading(0, 10.0), reading(5, 40.0))
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE application_name = 'dbopt store' AND datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    with plain.transaction(locate(postgresql_url), reading=False, wait_seconds=10) as session:
+        snapshots.keep(session, WHOSE, "main", [reading(10, 100.0)])
+        process = start(LATER, postgresql_url)
+        wait_until(lambda: database.sql(waiting) == [(1,)], "the second process's wait")
+    with process:
         _, words = process.communicate()
         assert process.returncode == 0, words.decode()
-    assert [item.count("1", "n") for item in kept(url)] == [30.0, 60.0, 10.0]
+    assert [item.count("1", "n") for item in kept(postgresql_url)] == [30.0, 60.0, 10.0]
