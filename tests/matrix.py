@@ -29,9 +29,11 @@ DEBIAN = Path("/usr/lib/postgresql/15/bin")
 # Of a test and its server one waits for the other, so that a run keeps some one core busy.
 AT_A_TIME = min(os.cpu_count() or 1, 3)
 # What asks every check of health about planted faults, healthy servers, locks, roles and resets. The tests of single
-# checks go on from there, most of it without regard to versions: they run on the oldest, on Debian's 15 and, in
-# `make test`, on 18. On all seven they would take as long as everything else together. --all-health: everywhere.
+# checks go on from there, and those of the store, of charts and of the page take their numbers as they come: most of it
+# without regard to versions. They run on the oldest, on Debian's 15 and, in `make test`, on 18. On all of them they would
+# take as long as everything else together. --everything: everywhere.
 HEALTH_EVERYWHERE = ("checks", "duplicates", "lock_queue", "reset", "roles", "workload")
+ON_THE_OLDEST = ("tests/history", "tests/report", "tests/store")
 IN_CI = os.environ.get("CI") == "true"
 
 
@@ -113,7 +115,8 @@ def left_out(binaries: Binaries, oldest: Binaries) -> list[str]:
         return []
     kept = {f"test_{name}.py" for name in HEALTH_EVERYWHERE}
     files = sorted((ROOT / "tests" / "health").glob("test_*.py"))
-    return [f"--ignore={file.relative_to(ROOT)}" for file in files if file.name not in kept]
+    single = [str(file.relative_to(ROOT)) for file in files if file.name not in kept]
+    return [f"--ignore={path}" for path in (*single, *ON_THE_OLDEST)]
 
 
 def run(binaries: Binaries, arguments: list[str]) -> Outcome:
@@ -140,10 +143,10 @@ def run(binaries: Binaries, arguments: list[str]) -> Outcome:
 
 def main(arguments: list[str]) -> int:
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    own.add_argument("--all-health", action="store_true")
+    own.add_argument("--everything", action="store_true")
     own.add_argument("--except", dest="left_out", type=int, action="append", default=[])
     options_of_ours, arguments = own.parse_known_args(arguments)
-    everywhere = options_of_ours.all_health
+    everywhere = options_of_ours.everything
     servers, outcomes = npm_binaries()
     if DEBIAN.is_dir():
         servers = [one for one in servers if one.version[0] != 15] + [inspect(DEBIAN, "Debian")]

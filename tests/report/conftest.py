@@ -60,19 +60,20 @@ def reported(
     (folder / "specs").mkdir()
     (folder / "specs" / "shop.yaml").write_text(SPEC, encoding="utf-8")
     url = f"sqlite:///{folder}/store.db"
-    with pg.database() as database, pytest.MonkeyPatch.context() as patch:
-        for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
-            patch.setenv(name, str(folder))
-        patch.chdir(folder)
-        patch.setenv("DBOPT_STORE_URL", "none")
-        has_statements = server_binaries.has_library("pg_stat_statements")
+    has_statements = server_binaries.has_library("pg_stat_statements")
+    first, page = folder / "first.html", folder / "page.html"
+    with pg.database() as database:
         _fill(database, has_statements=has_statements)
-        first, page = folder / "first.html", folder / "page.html"
-        assert main(["report", "-d", database.conninfo, "--html", str(first)]) == 0
-        patch.setenv("DBOPT_STORE_URL", url)
-        assert main(["optimize", "--yes", "-q", "specs", "-d", database.conninfo]) == 0
-        _remember(database, url)
-        assert main(["report", "-d", database.conninfo, "--html", str(page)]) == 0
+        with pytest.MonkeyPatch.context() as patch:  # the tests have surroundings of their own
+            for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+                patch.setenv(name, str(folder))
+            patch.chdir(folder)
+            patch.setenv("DBOPT_STORE_URL", "none")
+            assert main(["report", "-d", database.conninfo, "--html", str(first)]) == 0
+            patch.setenv("DBOPT_STORE_URL", url)
+            assert main(["optimize", "--yes", "-q", "specs", "-d", database.conninfo]) == 0
+            _remember(database, url)
+            assert main(["report", "-d", database.conninfo, "--html", str(page)]) == 0
         yield Reported(database, page, first, has_statements)
 
 
