@@ -30,8 +30,8 @@ DEBIAN = Path("/usr/lib/postgresql/15/bin")
 AT_A_TIME = min(os.cpu_count() or 1, 3)
 # What asks every check of health about planted faults, healthy servers, locks, roles and resets. The tests of single
 # checks go on from there, and those of the store, of charts and of the page take their numbers as they come: most of it
-# without regard to versions. They run on the oldest, on Debian's 15 and, in `make test`, on 18. On all of them they would
-# take as long as everything else together. --everything: everywhere.
+# without regard to versions. They run on the oldest, on Debian's 15 and, in `make test`, on 18. On all of them they
+# would take as long as everything else together. --everything: everywhere.
 HEALTH_EVERYWHERE = ("checks", "duplicates", "lock_queue", "reset", "roles", "workload")
 ON_THE_OLDEST = ("tests/history", "tests/report", "tests/store")
 IN_CI = os.environ.get("CI") == "true"
