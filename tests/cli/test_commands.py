@@ -27,6 +27,8 @@ SPEC = "spec: 1\ndomain: a\nindexes:\n  - {name: t_x, table: t, keys: [x], why: 
 def app(database: Database) -> Database:
     """A database with a table, a spec that wants one index on it."""
     database.sql("CREATE TABLE t (x int, y text); ANALYZE t")
+    analyzed = "SELECT pg_stat_get_last_analyze_time('t'::regclass) IS NOT NULL"
+    wait_until(lambda: database.sql(analyzed) == [(True,)], "that ANALYZE is counted: else a plan has a step for it")
     Path("indexes").mkdir()
     Path("indexes/a.yaml").write_text(SPEC, encoding="utf-8")
     return database
