@@ -19,21 +19,29 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dbopt.embedded.binaries import Binaries, inspect
 from dbopt.errors import Error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
 SERVERS = ROOT / "tests" / "servers"
 DEBIAN = Path("/usr/lib/postgresql/15/bin")
 # Of a test and its server one waits for the other, so that a run keeps some one core busy.
 AT_A_TIME = min(os.cpu_count() or 1, 3)
-# What asks every check of health about planted faults, healthy servers, locks, roles and resets. The tests of single
-# checks go on from there, and those of the store, of charts and of the page take their numbers as they come: most of it
-# without regard to versions. They run on the oldest, on Debian's 15 and, in `make test`, on 18. On all of them they
-# would take as long as everything else together. --everything: everywhere.
+# On the oldest, on Debian's 15 and, in `make test`, on 18 run all tests that talk to a server. On those between them run
+# the ones that could tell the majors apart: every query, definitions and builds of indexes, counters and what resets
+# them, every check of health about planted faults, healthy servers, locks, roles and resets. What goes on from there
+# without regard to versions would take as long again on each of them. --everything: everywhere.
 HEALTH_EVERYWHERE = ("checks", "duplicates", "lock_queue", "reset", "roles", "workload")
-ON_THE_OLDEST = ("tests/history", "tests/report", "tests/store")
+CLI_EVERYWHERE = ("connection", "reset_metrics")
+NOT_BETWEEN = (
+    *("tests/demo", "tests/history", "tests/report", "tests/stats", "tests/store"),
+    *("tests/test_docs.py", "tests/test_embedded.py"),
+)
 IN_CI = os.environ.get("CI") == "true"
 
 
@@ -113,10 +121,14 @@ def left_out(binaries: Binaries, oldest: Binaries) -> list[str]:
     """Options by which pytest leaves out what other servers of the matrix run."""
     if binaries.bindir in (oldest.bindir, DEBIAN):
         return []
-    kept = {f"test_{name}.py" for name in HEALTH_EVERYWHERE}
-    files = sorted((ROOT / "tests" / "health").glob("test_*.py"))
-    single = [str(file.relative_to(ROOT)) for file in files if file.name not in kept]
-    return [f"--ignore={path}" for path in (*single, *ON_THE_OLDEST)]
+    single = [*_others("health", HEALTH_EVERYWHERE), *_others("cli", CLI_EVERYWHERE)]
+    return [f"--ignore={path}" for path in (*single, *NOT_BETWEEN)]
+
+
+def _others(folder: str, kept: Sequence[str]) -> Iterator[str]:
+    for file in sorted((ROOT / "tests" / folder).glob("test_*.py")):
+        if file.stem.removeprefix("test_") not in kept:
+            yield str(file.relative_to(ROOT))
 
 
 def run(binaries: Binaries, arguments: list[str]) -> Outcome:
