@@ -32,10 +32,10 @@ SERVERS = ROOT / "tests" / "servers"
 DEBIAN = Path("/usr/lib/postgresql/15/bin")
 # Of a test and its server one waits for the other, so that a run keeps some one core busy.
 AT_A_TIME = min(os.cpu_count() or 1, 3)
-# On the oldest, on Debian's 15 and, in `make test`, on 18 run all tests that talk to a server. On those between them run
-# the ones that could tell the majors apart: every query, definitions and builds of indexes, counters and what resets
-# them, every check of health about planted faults, healthy servers, locks, roles and resets. What goes on from there
-# without regard to versions would take as long again on each of them. --everything: everywhere.
+# On the oldest, on Debian's 15 and, in `make test`, on 18 run all tests that talk to a server. On those between them
+# run the ones that could tell the majors apart: every query, definitions and builds of indexes, counters and what
+# resets them, every check of health about planted faults, healthy servers, locks, roles and resets. What goes on from
+# there without regard to versions would take as long again on each of them. --everything: everywhere.
 HEALTH_EVERYWHERE = ("checks", "duplicates", "lock_queue", "reset", "roles", "workload")
 CLI_EVERYWHERE = ("connection", "reset_metrics")
 NOT_BETWEEN = (
