@@ -11,32 +11,27 @@ import psycopg
 
 from dbopt.cli import as_error, readings
 from dbopt.cli.moments import moment
+from dbopt.cli.sources import Source
 from dbopt.errors import Error, UsageError
 from dbopt.metrics import breakdown, spans
 from dbopt.metrics.figures import Lacks, figures
-from dbopt.metrics.measurement import About, Basis, Measurement, Span
+from dbopt.metrics.measurement import Basis, Measurement, Span
 from dbopt.metrics.metric import Group
 from dbopt.metrics.pool import POOLER
 from dbopt.metrics.window import Window
-from dbopt.postgres.connect import describe, lost
 from dbopt.postgres.counters import ACTIVITY
 from dbopt.snapshot import delta
-from dbopt.snapshot.model import Family, Part
+from dbopt.snapshot.model import Family
 from dbopt.store import clients, marks, snapshots, targets
 from dbopt.store.aside import Aside, Needed
 from dbopt.store.location import NONE
-from dbopt.values import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from dbopt.cli.readings import Reader
     from dbopt.cli.session import Session
-    from dbopt.config import Target
-    from dbopt.metrics.metric import Metric
-    from dbopt.postgres.pgbouncer import Pool
-    from dbopt.snapshot.collect import Collected
+    from dbopt.cli.sources import Reading, Wishes
     from dbopt.snapshot.model import Interval
     from dbopt.store.plain import Session as Kept
 
@@ -47,43 +42,6 @@ _FIRST_SECONDS = 1.0
 # What processes of applications say of themselves, they say about once a minute.
 _CLIENTS_REACH = 3 * clients.EVERY
 _UNKEPT = "earlier readings are not looked at, and this one is not kept"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
-    """What the call says. `since`: as it was typed. `every`: of --watch."""
-
-    metrics: tuple[Metric, ...]
-    groups: tuple[Group, ...]  # with their breakdowns
-    interval: timedelta | None
-    since: str | None
-    versus: timedelta | None
-    pgbouncer: str | None
-    uses_store: bool
-    every: float | None
-
-    @property
-    def looks_back(self) -> bool:
-        """Whether it cannot be answered without the store."""
-        return self.since is not None or self.versus is not None
-
-    @property
-    def families(self) -> tuple[Family, ...]:
-        return tuple(family for family in Family if any(metric.reads(family) for metric in self.metrics))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Reading:
-    """One, with what PgBouncer said beside it."""
-
-    collected: Collected
-    pools: Sequence[Pool]
-    parts: Mapping[str, Part]  # all of them
-    lacks: Mapping[str, tuple[str, str | None]]
-
-    @property
-    def taken_at(self) -> datetime:
-        return self.collected.snapshot.taken_at
 
 
 class Measuring:
@@ -99,7 +57,7 @@ class Measuring:
         aside = Aside(url, _UNKEPT)
         self._store = Needed(url) if wishes.looks_back else aside
         self._keeping = aside  # the past can be shown though nothing can be added to it
-        self._sources = [_Source(session, target, wishes) for target in chosen]
+        self._sources = [Source(session, target, wishes) for target in chosen]
 
     def __enter__(self) -> Self:
         return self
@@ -111,8 +69,8 @@ class Measuring:
     def once(self) -> list[Measurement]:
         """A look at each. Of several targets, one that fails hides no other one."""
         wishes = self._wishes
-        found: dict[_Source, Measurement] = {}
-        waiting: dict[_Source, _Reading] = {}
+        found: dict[Source, Measurement] = {}
+        waiting: dict[Source, Reading] = {}
         for source in self._sources:
             with self._failing(source, found):
                 previous = source.previous
@@ -132,7 +90,7 @@ class Measuring:
         return [found[source] for source in self._sources]
 
     @contextlib.contextmanager
-    def _failing(self, source: _Source, found: dict[_Source, Measurement]) -> Iterator[None]:
+    def _failing(self, source: Source, found: dict[Source, Measurement]) -> Iterator[None]:
         try:
             yield
         except (Error, psycopg.Error) as exc:
@@ -141,7 +99,7 @@ class Measuring:
                 raise
             found[source] = Measurement(about=source.about, parts={}, error=as_error(exc))
 
-    def _stored(self, source: _Source, now: _Reading) -> Measurement | None:
+    def _stored(self, source: Source, now: Reading) -> Measurement | None:
         """Over the time that is kept; None where it is watched anew."""
         wishes = self._wishes
         if wishes.interval is not None or wishes.every is not None:
@@ -154,7 +112,7 @@ class Measuring:
             return None
         return self._put_together(source, now, window, Basis.STORE)
 
-    def _looked_up(self, kept: Kept, source: _Source, now: _Reading) -> Window | None:
+    def _looked_up(self, kept: Kept, source: Source, now: Reading) -> Window | None:
         """Raises UsageError where a time was asked for of which nothing is kept."""
         since = self._wishes.since
         target_id = targets.find(kept, source.reader.whose)
@@ -188,7 +146,7 @@ class Measuring:
             )
         return None
 
-    def _measured(self, source: _Source, now: _Reading, before: _Reading) -> Measurement:
+    def _measured(self, source: Source, now: Reading, before: Reading) -> Measurement:
         """Between two readings."""
         intervals = {
             str(family): delta.between(before.parts[family], part)
@@ -200,7 +158,7 @@ class Measuring:
         window = Window(intervals=intervals, slow_ms=self._slow_ms)
         return self._put_together(source, now, window, Basis.READINGS)
 
-    def _put_together(self, source: _Source, now: _Reading, window: Window, basis: Basis) -> Measurement:
+    def _put_together(self, source: Source, now: Reading, window: Window, basis: Basis) -> Measurement:
         wishes = self._wishes
         earlier = None if wishes.versus is None else self._earlier(source, window, wishes.versus)
         self._leave(source, now)
@@ -221,7 +179,7 @@ class Measuring:
             notes=tuple(notes),
         )
 
-    def _earlier(self, source: _Source, window: Window, versus: timedelta) -> Window | None:
+    def _earlier(self, source: Source, window: Window, versus: timedelta) -> Window | None:
         """The same time, so much earlier, as far as it is kept."""
         own = window.intervals[Family.SERVER]
         from_at, to_at = own.from_at - versus, own.to_at - versus
@@ -243,21 +201,16 @@ class Measuring:
 
         return self._store.attempt(look_up, reading=True)
 
-    def _leave(self, source: _Source, now: _Reading) -> None:
+    def _leave(self, source: Source, now: Reading) -> None:
         """At most one in LEAST_APART; the store sees to that, and --watch does not ask it each time."""
         last = source.left_at
         if last is not None and timedelta(0) <= now.taken_at - last < snapshots.LEAST_APART:
             return
         source.left_at = now.taken_at
-        readings.leave(self._keeping, source.reader, now.collected)
-        if POOLER in now.parts:
-            part, reader = now.parts[POOLER], source.reader
-            self._keeping.attempt(
-                lambda kept: snapshots.keep(kept, reader.whose, reader.name, [part], policy=reader.policy),
-                reading=False,
-            )
+        more = [now.parts[POOLER]] if POOLER in now.parts else []
+        readings.leave(self._keeping, source.reader, now.collected, more=more)
 
-    def _breakdowns(self, source: _Source, now: _Reading, window: Window) -> Iterator[breakdown.Breakdown]:
+    def _breakdowns(self, source: Source, now: Reading, window: Window) -> Iterator[breakdown.Breakdown]:
         groups = self._wishes.groups
         if Group.CONNECTIONS in groups:
             yield from breakdown.sessions(now.collected.rows[ACTIVITY])
@@ -272,7 +225,7 @@ class Measuring:
             by_process = breakdown.by_process(window)
             yield from [by_process] if by_process is not None else []
 
-    def _texts(self, source: _Source) -> Mapping[int, str]:
+    def _texts(self, source: Source) -> Mapping[int, str]:
         def look_up(kept: Kept) -> Mapping[int, str]:
             target_id = targets.find(kept, source.reader.whose)
             return {} if target_id is None else snapshots.texts(kept, target_id)
@@ -284,113 +237,6 @@ class Measuring:
         return self._session.settings.slow_threshold_ms.value
 
 
-class _Source:
-    """A target, its session and PgBouncer's, and the last reading of --watch."""
-
-    def __init__(self, session: Session, target: Target, wishes: Wishes) -> None:
-        self._session = session
-        self._target = target
-        self._wishes = wishes
-        self._stack = contextlib.ExitStack()
-        self._reader: Reader | None = None
-        self._console: psycopg.Connection[object] | None = None
-        self.previous: _Reading | None = None
-        self.left_at: datetime | None = None
-
-    @property
-    def reader(self) -> Reader:
-        if self._reader is None:
-            self._reader = self._stack.enter_context(readings.reader(self._session, self._target))
-        return self._reader
-
-    @property
-    def about(self) -> About:
-        place = describe(self._target.conninfo)
-        if self._reader is None:
-            return About(name=self._target.name, place=place)
-        server = self._reader.server
-        return About(
-            name=self._target.name,
-            place=place,
-            dbname=server.dbname,
-            server_version=server.server_version,
-            system_identifier=server.system_identifier,
-            in_recovery=server.in_recovery,
-            role=server.usename,
-        )
-
-    def close(self) -> None:
-        self._stack.close()
-        self._reader = self._console = self.previous = None
-
-    def read(self) -> _Reading:
-        """Over a session that the server has ended meanwhile, once more over a new one."""
-        try:
-            reading = self._read()
-        except psycopg.OperationalError as exc:
-            if self.previous is None or self._reader is None or not self._reader.conn.closed:
-                raise lost(exc, describe(self._target.conninfo)) if self._is_lost else exc from None
-            previous = self.previous
-            self.close()
-            self.previous = previous
-            reading = self._read()
-        if self._wishes.every is not None:
-            self.previous = reading
-        return reading
-
-    @property
-    def _is_lost(self) -> bool:
-        return self._reader is not None and self._reader.conn.closed
-
-    def _read(self) -> _Reading:
-        reader = self.reader
-        collected = reader.read(self._wishes.families)
-        own = collected.snapshot.parts[Family.SERVER]
-        parts: dict[str, Part] = {str(family): part for family, part in collected.snapshot.parts.items()}
-        lacks = {str(family): lack for family, lack in collected.snapshot.missing.items()}
-        pools: Sequence[Pool] = ()
-        pooler = self._pooler
-        if pooler is not None and any(metric.reads(POOLER) for metric in self._wishes.metrics):
-            try:
-                pools = self._pools(pooler)
-            except (Error, psycopg.Error) as exc:
-                self._console = None
-                error = as_error(exc)
-                lacks[POOLER] = (": ".join(filter(None, (error.message, error.detail))), error.hint)
-            else:
-                parts[POOLER] = _pool_part(pools, own)
-        return _Reading(collected=collected, pools=pools, parts=parts, lacks=lacks)
-
-    @property
-    def _pooler(self) -> str | None:
-        if self._wishes.pgbouncer is not None:
-            from dbopt.postgres import dsn
-
-            return dsn.translate(self._wishes.pgbouncer, source="--pgbouncer").conninfo
-        return self._target.pgbouncer_conninfo
-
-    def _pools(self, conninfo: str) -> Sequence[Pool]:
-        from dbopt.postgres import pgbouncer
-
-        if self._console is None:
-            self._console = self._stack.enter_context(pgbouncer.console(conninfo, self._session.command))
-        return pgbouncer.pools(self._console, self.reader.server.dbname)
-
-
-def _pool_part(pools: Sequence[Pool], server: Part) -> Part:
-    """The family POOLER, as pool.py in metrics/ describes it."""
-    levels: dict[str, float] = {
-        "pool_used": sum(pool.used for pool in pools),
-        "pool_size": sum(pool.size for pool in pools),
-        "pool_waiting": sum(pool.waiting for pool in pools),
-        "pool_wait_seconds": max((pool.wait_seconds for pool in pools), default=0.0),
-    }
-    shares = [pool.used / pool.size for pool in pools if pool.size > 0]
-    if shares:
-        levels["pool_used_ratio"] = max(shares)
-    return Part(family=POOLER, taken_at=server.taken_at, lineage=POOLER, counts=(), levels=levels)
-
-
 def _of_clients(kept: Kept, target_id: int, start: datetime) -> dict[str, Interval]:
     found = {}
     for family, stored in clients.intervals(kept, target_id, start).items():
@@ -400,7 +246,7 @@ def _of_clients(kept: Kept, target_id: int, start: datetime) -> dict[str, Interv
     return found
 
 
-def _lately(kept: Kept, source: _Source, now: _Reading) -> dict[str, Interval]:
+def _lately(kept: Kept, source: Source, now: Reading) -> dict[str, Interval]:
     """What processes of applications have said last."""
     target_id = targets.find(kept, source.reader.whose)
     return {} if target_id is None else _of_clients(kept, target_id, now.taken_at - _CLIENTS_REACH)

@@ -134,7 +134,8 @@ def metrics(
         for other in ("--since", "--vs"):
             _refuse({**given, "--no-store": True}, "--no-store", other, why="it looks at what the store has kept")
 
-    from dbopt.cli.measuring import RESET, Measuring, Wishes
+    from dbopt.cli.measuring import RESET, Measuring
+    from dbopt.cli.sources import Wishes
     from dbopt.render.metrics import write_measurements
 
     if since is not None:

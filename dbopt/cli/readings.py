@@ -20,14 +20,14 @@ from dbopt.store.targets import Whose
 from dbopt.values import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from dbopt.cli.session import Session
     from dbopt.config import Target
     from dbopt.postgres.connect import Connection
     from dbopt.postgres.server import Server
     from dbopt.postgres.surroundings import Surroundings
-    from dbopt.snapshot.model import Interval
+    from dbopt.snapshot.model import Interval, Part
     from dbopt.store.plain import Session as Kept
     from dbopt.store.retention import Policy
 
@@ -70,12 +70,18 @@ def reader(session: Session, target: Target) -> Iterator[Reader]:
 
 
 def leave(
-    store: Aside | Needed, source: Reader, taken: Collected, *, least_apart: timedelta = LEAST_APART
+    store: Aside | Needed,
+    source: Reader,
+    taken: Collected,
+    *,
+    more: Sequence[Part] = (),
+    least_apart: timedelta = LEAST_APART,
 ) -> dict[str, Interval] | None:
-    """Keep a reading, and the texts of statements that it is the first to see among the costly. Returns the intervals
-    that it ends; None where there is no store, or it failed: that was one warning.
+    """Keep a reading, and the texts of statements that it is the first to see among the costly. `more`: what somebody
+    else said at the same moment, PgBouncer. Returns the intervals that it ends; None where there is no store, or it
+    failed: that was one warning.
     """
-    parts = list(taken.snapshot.parts.values())
+    parts = [*taken.snapshot.parts.values(), *more]
 
     def work(kept: Kept) -> tuple[int, dict[str, Interval], set[int]]:
         made = snapshots.keep(kept, source.whose, source.name, parts, least_apart=least_apart, policy=source.policy)
