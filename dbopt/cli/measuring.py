@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 RESET = "reset"  # of --since: from the last mark on
 DEFAULT_INTERVAL = timedelta(seconds=5)
-# Until the first look of --watch: nobody looks at an empty screen for longer.
+# Until the first look of --watch, or half of the time between two, so that the second is about some time too: nobody
+# looks at an empty screen for longer.
 _FIRST_SECONDS = 1.0
 # What processes of applications say of themselves, they say about once a minute.
 _CLIENTS_REACH = 3 * clients.EVERY
@@ -83,7 +84,7 @@ class Measuring:
                     waiting[source] = reading
         if waiting:
             wait = (wishes.interval or DEFAULT_INTERVAL).total_seconds()
-            time.sleep(wait if wishes.every is None else min(_FIRST_SECONDS, wishes.every))
+            time.sleep(wait if wishes.every is None else min(_FIRST_SECONDS, wishes.every / 2))
         for source, first in waiting.items():
             with self._failing(source, found):
                 found[source] = self._measured(source, source.read(), first)
