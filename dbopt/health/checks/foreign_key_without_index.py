@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from psycopg.sql import SQL, Identifier
 
 from dbopt.health.check import Check, Group, Unit, above
-from dbopt.health.fragments import present
+from dbopt.spec.fragment import present
 from dbopt.postgres.foreign_keys import FOREIGN_KEYS, ForeignKey
 from dbopt.postgres.identifiers import NAME_MAX_BYTES, clip
 from dbopt.relations.foreign_keys import has_fitting_index

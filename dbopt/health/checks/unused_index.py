@@ -18,7 +18,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from dbopt.health.check import Check, Group, Limit, Need, NotJudged, Status, Unit, presence
-from dbopt.health.fragments import absent
+from dbopt.spec.fragment import absent
 from dbopt.postgres.indexes import INDEX_SHAPES, UNSCANNED_INDEXES, UnscannedIndex
 from dbopt.relations.redundancy import redundant
 from dbopt.units import format_bytes, format_duration
