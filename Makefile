@@ -41,7 +41,9 @@ generated: .venv/installed
 	@.venv/bin/python -m dbopt.cli.reference docs
 	@.venv/bin/python -m dbopt.spec.codes
 	@.venv/bin/python -m dbopt.render.health_page docs
+	@.venv/bin/python -m dbopt.render.findings_page docs
 	@.venv/bin/python -m dbopt.render.health_schema docs
+	@.venv/bin/python -m dbopt.render.workload_schema docs
 	@.venv/bin/python -m dbopt.store.fresh
 
 # A new resolution of everything, in an environment of its own.

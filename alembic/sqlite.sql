@@ -148,4 +148,34 @@ CREATE TABLE statements (
 	CONSTRAINT fk_statements_target_id FOREIGN KEY(target_id) REFERENCES targets (id),
 	CONSTRAINT fk_statements_digest FOREIGN KEY(digest) REFERENCES statement_texts (digest)
 );
-INSERT INTO alembic_version VALUES ('0003');
+CREATE TABLE statement_traits (
+	target_id INTEGER NOT NULL,
+	queryid BIGINT NOT NULL,
+	dbopt_version TEXT NOT NULL,
+	fingerprint TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	relations TEXT NOT NULL,
+	CONSTRAINT pk_statement_traits PRIMARY KEY (target_id, queryid),
+	CONSTRAINT fk_statement_traits_target_id FOREIGN KEY(target_id) REFERENCES targets (id)
+);
+CREATE TABLE statement_plans (
+	target_id INTEGER NOT NULL,
+	queryid BIGINT NOT NULL,
+	planned_at DATETIME NOT NULL,
+	dbopt_version TEXT NOT NULL,
+	packed BLOB NOT NULL,
+	CONSTRAINT pk_statement_plans PRIMARY KEY (target_id, queryid),
+	CONSTRAINT fk_statement_plans_target_id FOREIGN KEY(target_id) REFERENCES targets (id)
+);
+CREATE TABLE plan_shapes (
+	id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+	target_id INTEGER NOT NULL,
+	queryid BIGINT NOT NULL,
+	digest TEXT NOT NULL,
+	summary TEXT NOT NULL,
+	first_at DATETIME NOT NULL,
+	last_at DATETIME NOT NULL,
+	CONSTRAINT fk_plan_shapes_target_id FOREIGN KEY(target_id) REFERENCES targets (id)
+);
+CREATE INDEX ix_plan_shapes_target_id_queryid ON plan_shapes (target_id, queryid);
+INSERT INTO alembic_version VALUES ('0004');

@@ -7,12 +7,14 @@ is not exactly one expression, or one statement of the kind expected, never reac
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from postgast.pg_query_pb2 import IndexStmt, Node
+
+_Answer = TypeVar("_Answer")
 
 # libpg_query writes its tree out by recursion, without looking at the stack: 25,000 operators, each around the one
 # before, end the process on a stack of 8 MiB. Counted is all that may nest without parentheses (limited by it);
@@ -43,23 +45,53 @@ def parse_one(sql: str) -> Node:
     import postgast
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
+    try:
+        statements = _asked(postgast.parse, sql).stmts
+    except DecodeError as exc:
+        # The tree crosses over as a protobuf message, and protobuf reads no more than 100 levels: some 45 operators,
+        # each around the one before. PostgreSQL itself would take it.
+        raise GrammarError("nested too deeply to be read") from exc
+    if len(statements) != 1:
+        raise GrammarError("expected one statement, found " + (str(len(statements)) if statements else "none"))
+    return statements[0].stmt
+
+
+def fingerprint(sql: str) -> str:
+    """The digest that libpg_query makes of statements, however deeply nested: 16 hexadecimal digits.
+
+    Constants do not count, nor how many there are in a list, nor schemas. Raises GrammarError.
+    """
+    import postgast
+
+    digest: str = _asked(postgast.fingerprint, sql).hex
+    return digest
+
+
+def without_constants(sql: str) -> str:
+    """Statements, however deeply nested, with `$n` for constants as libpg_query sees them. Raises GrammarError.
+
+    It leaves alone what has to be a constant (ORDER BY 1, lengths of types), and whole kinds of statements.
+    """
+    import postgast
+
+    text: str = _asked(postgast.normalize, sql)
+    return text
+
+
+def _asked(question: Callable[[str], _Answer], sql: str) -> _Answer:
+    """What libpg_query says of a text that does not harm it."""
+    import postgast
+
     if "\x00" in sql:
         raise GrammarError("a NUL character is not allowed in SQL", sql.index("\x00"))
     if sum(1 for _ in _NESTING.finditer(sql)) > _NESTING_MAX:
         raise GrammarError("too many operators to be read safely")
     try:
-        statements = postgast.parse(sql).stmts
-    except DecodeError as exc:
-        # The tree crosses over as a protobuf message, and protobuf reads no more than 100 levels: some 45 operators,
-        # each around the one before. PostgreSQL itself would take it.
-        raise GrammarError("nested too deeply to be read") from exc
+        return question(sql)
     except UnicodeEncodeError as exc:
         raise GrammarError("not a text that PostgreSQL could store", exc.start) from exc
     except postgast.PgQueryError as exc:
         raise GrammarError(exc.message, exc.cursorpos - 1 if exc.cursorpos else None) from exc
-    if len(statements) != 1:
-        raise GrammarError("expected one statement, found " + (str(len(statements)) if statements else "none"))
-    return statements[0].stmt
 
 
 def parse_expression(text: str) -> Node:

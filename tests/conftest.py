@@ -41,6 +41,7 @@ for _name in [name for name in os.environ if name in _SCREEN or name.startswith(
 def pytest_addoption(parser: pytest.Parser) -> None:
     help_text = "leave out what no server has a part in: tests/matrix.py runs the rest once for each of them"
     parser.addoption("--with-server", action="store_true", help=help_text)
+    parser.addoption("--update-snapshots", action="store_true", help="write texts that tests compare with anew")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -73,6 +74,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for mark in item.iter_markers("pg"):
             if str(major) not in SpecifierSet(*mark.args):
                 item.add_marker(pytest.mark.skip(reason=f"for PostgreSQL {mark.args[0]}, this is {major}"))
+
+
+@pytest.fixture
+def update_snapshots(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--update-snapshots"))
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -46,7 +47,17 @@ def pooled(pg: Server, database: Database) -> Iterator[str]:
             **(account.switch() if account else {}),  # it refuses to run as root
         ) as process:
             try:
-                wait_until((folder / ".s.PGSQL.6432").exists, "the pooler's start")
+                wait_until(lambda: _listens(folder / ".s.PGSQL.6432"), "the pooler's start")
                 yield f"host={folder} port=6432 user=postgres dbname={database.name}"
             finally:
                 process.terminate()
+
+
+def _listens(path: Path) -> bool:
+    """The file is there somewhat before anybody is let in."""
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(str(path))
+        except OSError:
+            return False
+    return True

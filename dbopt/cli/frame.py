@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, str] = {
     "health": "What is wrong with a database, who causes it, what to type: for people and for cron.",
     "metrics": "Connections, throughput, latency, hit ratios, I/O, WAL: now, or over a time that is kept.",
     "stats": "Sizes, rows, scans, vacuum state and index coverage, by table and by index.",
+    "slow-queries": "The statements that cost most, how they are planned, and what would help.",
     "reset-metrics": "Keep what the counters said, then count anew: from a mark, or on the server too.",
     "snapshot": "Keep what the counters say now, for numbers over time: a line for cron.",
     "history": "Past runs of optimize, health over time, and any figure as a chart.",
@@ -135,11 +136,12 @@ def command(
     exits: Mapping[int, str],
     database: bool = True,
     formats: tuple[Format, ...] = EVERYWHERE,
+    form: type[Command] = Command,
 ) -> Callable[[Callable[..., int]], Any]:
     """The command object of a function whose first parameter is the Session and whose result is the exit code.
 
     `database` False: it connects to none, and to say which one is an error rather than of no effect. `formats`: those
-    that it can write.
+    that it can write. `form`: a Command with manners of its own.
     """
 
     def decorate(function: Callable[..., int]) -> Any:
@@ -167,7 +169,7 @@ def command(
         with_shared(run, formats, **{parameter.name: (types[parameter.name], parameter.default) for parameter in own})
         holder = typer.Typer(add_completion=False, rich_markup_mode=None)
         paragraph = inspect.getdoc(function) or ""
-        holder.command(name, cls=Command, help=f"{COMMANDS[name]}\n\n{paragraph}")(run)
+        holder.command(name, cls=form, help=f"{COMMANDS[name]}\n\n{paragraph}")(run)
         made = typer.main.get_command(holder)
         made.examples, made.exits = examples, {**COMMON_EXITS, **exits}  # type: ignore[attr-defined]
         if not database:

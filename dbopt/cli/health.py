@@ -12,7 +12,7 @@ from dbopt.cli.frame import command
 from dbopt.cli.session import Session
 from dbopt.errors import EXIT_DONE, UsageError
 from dbopt.health.verdict import FailOn, exit_code
-from dbopt.render.output import Format
+from dbopt.render.output import EVERYWHERE, Format
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,7 +142,7 @@ Explain = Annotated[
         2: "something critical",
         3: "could not do it, or a right is missing to judge; of several targets the worst counts: 2, 1, 3, 0",
     },
-    formats=tuple(Format),
+    formats=(*EVERYWHERE, Format.PROMETHEUS, Format.NAGIOS),
 )
 def health(
     session: Session,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 import psycopg
 
 from dbopt.cli import as_error, readings
-from dbopt.cli.moments import moment
+from dbopt.cli.moments import RESET, moment
 from dbopt.cli.sources import Source
 from dbopt.errors import Error, UsageError
 from dbopt.metrics import breakdown, spans
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from dbopt.snapshot.model import Interval
     from dbopt.store.plain import Session as Kept
 
-RESET = "reset"  # of --since: from the last mark on
 DEFAULT_INTERVAL = timedelta(seconds=5)
 # Until the first look of --watch, or half of the time between two, so that the second is about some time too: nobody
 # looks at an empty screen for longer.

@@ -134,17 +134,16 @@ def metrics(
         for other in ("--since", "--vs"):
             _refuse({**given, "--no-store": True}, "--no-store", other, why="it looks at what the store has kept")
 
-    from dbopt.cli.measuring import RESET, Measuring
+    from dbopt.cli.measuring import Measuring
+    from dbopt.cli.moments import since_or_reset
     from dbopt.cli.sources import Wishes
     from dbopt.render.metrics import write_measurements
 
-    if since is not None:
-        since = _checked(since, RESET)
     wishes = Wishes(
         metrics=tuple(chosen),
         groups=groups,
         interval=None if interval is None else _duration("--interval", interval, LEAST_INTERVAL_SECONDS),
-        since=since,
+        since=None if since is None else since_or_reset(since),
         versus=None if versus is None else _duration("--vs", versus, 1.0),
         pgbouncer=pgbouncer,
         uses_store=not no_store,
@@ -204,31 +203,10 @@ def _watch(session: Session, look: Any, seconds: float) -> None:
     redraw(session.output, seconds, look, write)
 
 
-def _checked(since: str, reset: str) -> str:
-    """Told before anybody connects."""
-    from datetime import UTC, datetime
-
-    from dbopt.cli.moments import moment
-
-    since = reset if since.strip().lower() == reset else since
-    now = datetime.now(UTC)
-    if since != reset and moment("--since", since, now) >= now:
-        raise UsageError(f"--since {since} lies ahead", hint="Write 1h, 7d, 2027-01-31 or reset.")
-    return since
-
-
 def _duration(option: str, text: str, least_seconds: float) -> timedelta:
-    from datetime import timedelta
+    from dbopt.cli.moments import duration
 
-    from dbopt.units import parse_duration
-
-    try:
-        seconds = parse_duration(text)
-        if seconds < least_seconds:
-            raise ValueError(f"expected at least {least_seconds:g}s, found {text}")
-        return timedelta(seconds=seconds)
-    except (ValueError, OverflowError) as exc:
-        raise UsageError(f"invalid value for {option}", detail=str(exc)) from None
+    return duration(option, text, least_seconds)
 
 
 def _refuse(given: dict[str, Any], option: str, other: str, *, why: str) -> None:

@@ -9,6 +9,7 @@ from dbopt.errors import UsageError
 from dbopt.units import parse_duration
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+RESET = "reset"  # of --since: from the last mark on
 
 
 def moment(option: str, text: str, now: datetime) -> datetime:
@@ -21,3 +22,24 @@ def moment(option: str, text: str, now: datetime) -> datetime:
         raise UsageError(
             f"{option} takes a duration or a date, not {text}", hint="Write 7d, 12h, 2027-01-31 or 2027-01-31T12:00Z."
         ) from None
+
+
+def since_or_reset(since: str) -> str:
+    """What `--since` says, checked before anybody connects. Raises UsageError."""
+    if since.strip().lower() == RESET:
+        return RESET
+    now = datetime.now(UTC)
+    if moment("--since", since, now) >= now:
+        raise UsageError(f"--since {since} lies ahead", hint="Write 1h, 7d, 2027-01-31 or reset.")
+    return since
+
+
+def duration(option: str, text: str, least_seconds: float) -> timedelta:
+    """Raises UsageError."""
+    try:
+        seconds = parse_duration(text)
+        if seconds < least_seconds:
+            raise ValueError(f"expected at least {least_seconds:g}s, found {text}")
+        return timedelta(seconds=seconds)
+    except (ValueError, OverflowError) as exc:
+        raise UsageError(f"invalid value for {option}", detail=str(exc)) from None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from dbopt.metrics.measurement import About
 from dbopt.postgres.connect import apply_settings, describe
 from dbopt.postgres.surroundings import SURROUNDINGS
 from dbopt.snapshot import texts
@@ -61,6 +62,20 @@ class Reader:
         return collect(self.conn, self.server, self.surroundings, families)
 
 
+def about(source: Reader) -> About:
+    """The database, for people and programs."""
+    server = source.server
+    return About(
+        name=source.target.name,
+        place=source.place,
+        dbname=server.dbname,
+        server_version=server.server_version,
+        system_identifier=server.system_identifier,
+        in_recovery=server.in_recovery,
+        role=server.usename,
+    )
+
+
 @contextlib.contextmanager
 def reader(session: Session, target: Target) -> Iterator[Reader]:
     with session.reading(target) as (conn, server):
@@ -76,10 +91,11 @@ def leave(
     *,
     more: Sequence[Part] = (),
     least_apart: timedelta = LEAST_APART,
+    with_texts: bool = True,
 ) -> dict[str, Interval] | None:
-    """Keep a reading, and the texts of statements that it is the first to see among the costly. `more`: what somebody
-    else said at the same moment, PgBouncer. Returns the intervals that it ends; None where there is no store, or it
-    failed: that was one warning.
+    """Keep a reading, and the texts of statements that it is the first to see among the costly; not `with_texts` where
+    the caller sees to them. `more`: what somebody else said at the same moment, PgBouncer. Returns the intervals that
+    it ends; None where there is no store, or it failed: that was one warning.
     """
     parts = [*taken.snapshot.parts.values(), *more]
 
@@ -92,7 +108,8 @@ def leave(
     if done is None:
         return None
     target_id, made, known = done
-    leave_texts(store, source, taken, made.get(Family.STATEMENTS), target_id, known)
+    if with_texts:
+        leave_texts(store, source, taken, made.get(Family.STATEMENTS), target_id, known)
     return made
 
 

@@ -86,19 +86,9 @@ class Source:
 
     @property
     def about(self) -> About:
-        place = describe(self._target.conninfo)
         if self._reader is None:
-            return About(name=self._target.name, place=place)
-        server = self._reader.server
-        return About(
-            name=self._target.name,
-            place=place,
-            dbname=server.dbname,
-            server_version=server.server_version,
-            system_identifier=server.system_identifier,
-            in_recovery=server.in_recovery,
-            role=server.usename,
-        )
+            return About(name=self._target.name, place=describe(self._target.conninfo))
+        return readings.about(self._reader)
 
     def close(self) -> None:
         self._stack.close()

@@ -9,7 +9,7 @@ import typer
 from dbopt.cli.frame import command
 from dbopt.cli.session import Session
 from dbopt.errors import EXIT_DONE, EXIT_FAILED, UsageError
-from dbopt.render.output import Format
+from dbopt.render.output import EVERYWHERE, Format
 from dbopt.stats.choice import SORTS, Choice, Filter, Sort, What
 
 LIMIT = 20  # a screenful
@@ -88,7 +88,7 @@ Partitions = Annotated[
     "stats",
     examples=("dbopt stats", "dbopt stats indexes --sort scans --reverse", "dbopt stats coverage --since 30d"),
     exits={0: "shown, whatever it says", 3: "could not do it; of several targets: of one of them"},
-    formats=(*Format,)[:-1],
+    formats=(*EVERYWHERE, Format.PROMETHEUS),
 )
 def stats(
     session: Session,

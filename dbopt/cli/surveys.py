@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from dbopt.cli import as_error
-from dbopt.cli.moments import moment
+from dbopt.cli.moments import RESET, moment
 from dbopt.cli.readings import leave, reader
 from dbopt.errors import Error, UsageError
 from dbopt.snapshot.model import Family
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from dbopt.store.targets import Whose
 
 UNRECORDED = "stats goes on without what it remembers"
-RESET = "reset"
 _READINGS_MAX = 3  # a lock that comes while sizes are asked for ends the statement; the next one sees it
 
 

@@ -6,17 +6,15 @@ indexes, expressions) stands in the file as a comment with its SQL, so that noth
 
 from __future__ import annotations
 
-import re
 import shlex
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from dbopt.errors import Error, UsageError
 from dbopt.health.check import Group
+from dbopt.spec.fragment import yaml_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from dbopt.health.check import Finding
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
 Entry = dict[str, Any]
 
 DOMAIN = "health-fixes"
-_LINE_WIDTH = 110
-_RARE_BREAKS = re.compile("[\\r\\x0b\\x0c\\x1c-\\x1e\\x85\\u2028\\u2029]")
 
 
 def entries(verdict: Verdict) -> list[Entry]:
@@ -121,7 +117,7 @@ def _text(path: Path, verdict: Verdict, wanted: Sequence[Entry]) -> str:
         "indexes:",
     ]
     for entry in wanted:
-        lines += ["", *_yaml(entry)]
+        lines += ["", *(f"  {line}" for line in yaml_lines(entry))]
     rest = [(finding, finding.remedy) for finding in _findings(verdict) if not finding.fragment and finding.remedy]
     if rest:
         lines += ["", "# No spec can say these; run them by hand:"]
@@ -129,13 +125,6 @@ def _text(path: Path, verdict: Verdict, wanted: Sequence[Entry]) -> str:
             lines += ["#", f"# {_comment(finding.subject)}: {_comment(finding.detail)}"]
             lines += [f"#   {_comment(line)}" for line in remedy.splitlines()]
     return "\n".join(lines) + "\n"
-
-
-def _yaml(entry: Mapping[str, Any]) -> list[str]:
-    text = yaml.safe_dump([entry], sort_keys=False, allow_unicode=True, width=_LINE_WIDTH)
-    if _RARE_BREAKS.search(text):  # would break the line for YAML too
-        text = yaml.safe_dump([entry], sort_keys=False, width=_LINE_WIDTH)
-    return [f"  {line}" for line in text.splitlines()]
 
 
 def _comment(text: str) -> str:

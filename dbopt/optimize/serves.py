@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg import sql
 
 from dbopt import grammar
 from dbopt.optimize.refusals import finding
 from dbopt.optimize.steps import NOT_USED, SORTS
+from dbopt.postgres.explain import explain
 from dbopt.spec.finding import Finding, Severity
 
 if TYPE_CHECKING:
@@ -69,36 +69,22 @@ def _explain(conn: Connection, server: Server, schema: str, serve: Serve) -> Ite
     node = grammar.parse_one(serve.query)
     if node.WhichOneof("node") not in _PLANNED:
         raise grammar.GrammarError("only SELECT, INSERT, UPDATE, DELETE and MERGE have plans")
-    query = sql.SQL(serve.query)
+    # A spec's statements may leave out the schema of the entry's own table.
+    path = conn.execute(
+        """
+        /* dbopt: where a statement of the spec finds its tables */
+        SELECT pg_catalog.concat_ws(', ', pg_catalog.quote_ident(%s),
+                                    NULLIF(pg_catalog.current_setting('search_path'), '')) AS search_path
+        """,
+        (schema,),
+    ).fetchone()
+    assert path is not None
     parameters = grammar.parameter_count(node)
-    prepared = False
-    try:
-        with conn.transaction(force_rollback=True):
-            # A spec's statements may leave out the schema of the entry's own table.
-            conn.execute(
-                """
-                /* dbopt: where a statement of the spec finds its tables */
-                SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ',
-                         pg_catalog.quote_ident(%s), NULLIF(pg_catalog.current_setting('search_path'), '')), true),
-                       pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true)
-                """,
-                (schema,),
-            )
-            if not parameters:
-                plan = conn.execute(sql.SQL("EXPLAIN (FORMAT JSON) {}").format(query))
-            elif server.has_generic_plan:
-                plan = conn.execute(sql.SQL("EXPLAIN (GENERIC_PLAN, FORMAT JSON) {}").format(query))
-            else:
-                conn.execute(sql.SQL("PREPARE dbopt_serves AS {}").format(query))
-                prepared = True
-                nulls = sql.SQL(", ").join([sql.NULL] * parameters)
-                plan = conn.execute(sql.SQL("EXPLAIN (FORMAT JSON) EXECUTE dbopt_serves({})").format(nulls))
-            documents = plan.fetchone()
-    finally:
-        if prepared and not conn.closed:  # it outlives its transaction
-            conn.execute("DEALLOCATE dbopt_serves")
+    documents = explain(
+        conn, server, serve.query, parameters=parameters, settings={"search_path": path[0]}, verbose=False
+    )
     # Rules make several plans of one statement, or none.
-    for document in documents[0] if documents is not None else ():
+    for document in documents:
         if "Plan" in document:
             yield from _nodes(document["Plan"])
 

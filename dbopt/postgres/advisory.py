@@ -54,7 +54,7 @@ HOLDER = Query(
         SELECT l.pid, a.usename::text AS usename, a.application_name,
                EXTRACT(epoch FROM pg_catalog.clock_timestamp() - a.backend_start)::float8 AS seconds,
                COALESCE(a.client_hostname, pg_catalog.host(a.client_addr)) AS client,
-               (pg_catalog.regexp_match(a.query, '^\s*/\*\s*(?:dbopt: )?(.*?)\s*\*/'))[1] AS doing,
+               (pg_catalog.regexp_match(a.query, '^\s*(?:\w+\s+)?/\*\s*(?:dbopt: )?(.*?)\s*\*/'))[1] AS doing,
                CASE WHEN a.state = 'active' THEN a.wait_event_type || ': ' || a.wait_event END AS wait_event
           FROM pg_catalog.pg_locks AS l
           LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid

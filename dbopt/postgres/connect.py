@@ -10,6 +10,7 @@ import contextlib
 import functools
 import logging
 import os
+import re
 import threading
 import time
 from concurrent.futures import Future, InvalidStateError
@@ -102,8 +103,9 @@ def _parameters(conninfo: str, command: str) -> dict[str, Any]:
             detail=_masked(str(exc), conninfo),
             hint=_HINT_DSN,
         ) from None
-    # application_name of the environment or the DSN is somebody's default for programs; ours says what this is.
-    return {**parameters, "application_name": f"dbopt {command}"}
+    # application_name of the environment or the DSN is somebody's default for programs; ours says what this is. Names
+    # come as text in UTF-8 only: those of a SQL_ASCII database are bytes in its own encoding.
+    return {**parameters, "application_name": f"dbopt {command}", "client_encoding": "utf8"}
 
 
 def _open(parameters: Mapping[str, Any], conninfo: str) -> Connection:
@@ -201,13 +203,23 @@ def _set(conn: Connection, settings: Mapping[str, str], *, local: bool) -> None:
     conn.execute(_SET, {"names": names, "values": values, "local": local, "pid": conn.info.backend_pid})
 
 
+# What a statement of ours begins with, and its first word.
+_MARK = re.compile(r"\s*(/\* dbopt: [^*/]+ \*/)\s*(\w+)")
+
+
 class LoggingCursor(psycopg.Cursor[Any]):
-    """Each statement and its time to the `dbopt.sql` logger (shown by -v). Parameters are data: never logged."""
+    """Each statement and its time to the `dbopt.sql` logger (shown by -v). Parameters are data: never logged.
+
+    From 18 on, pg_stat_statements keeps no comment that stands in front: ours go behind the first word.
+    """
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> LoggingCursor:
+        text = query.decode() if isinstance(query, bytes) else query
+        text = text if isinstance(text, str) else text.as_string(self)
+        if mark := _MARK.match(text):
+            query = f"{mark[2]} {mark[1]}{text[mark.end() :]}"
         if not logger.isEnabledFor(logging.DEBUG):
             return super().execute(query, params, **options)
-        text = query if isinstance(query, str) else query.decode() if isinstance(query, bytes) else query.as_string()
         text = " ".join(text.split())
         if self.connection.pgconn.pipeline_status:  # the answer comes later, with those of others
             logger.debug("%s -- sent", text)

@@ -1,4 +1,8 @@
-"""Every statement of this database in pg_stat_statements, as counters; texts apart, as they are what costs."""
+"""Every statement in pg_stat_statements, as counters; texts apart, as they are what costs.
+
+A server that was upgraded keeps the version that the extension was created in until somebody updates it. 1.4 is the
+oldest that the files of PostgreSQL 13 to 18 can create.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,22 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from dbopt.postgres.query import Query
-from dbopt.postgres.statements import EXTENSION, OLDEST_VERSION
+from dbopt.postgres.statements import EXTENSION
 from dbopt.values import dataclass
 
 if TYPE_CHECKING:
     from typing import LiteralString
 
+    from dbopt.postgres.query import Version
+
+OLDEST_COUNTED: Version = (1, 4)
+PLANNING_COUNTED: Version = (1, 8)  # and WAL
+
 
 @dataclass(frozen=True, slots=True)
 class StatementCounters:
     """An entry. `sum_squares_ms2`: the sum of the squares of its calls' times, which adds up over time as a standard
-    deviation does not. `counted_since`: 1.11+ its own, 1.9+ the last reset of all.
+    deviation does not. `counted_since`: 1.11+ its own, 1.9+ the last reset of all. None: not counted before 1.8.
     """
 
     userid: int
@@ -26,8 +35,8 @@ class StatementCounters:
     total_exec_time_ms: float
     sum_squares_ms2: float
     max_exec_time_ms: float
-    plans: int
-    total_plan_time_ms: float
+    plans: int | None
+    total_plan_time_ms: float | None
     rows: int
     shared_blks_hit: int
     shared_blks_read: int
@@ -37,7 +46,7 @@ class StatementCounters:
     temp_blks_written: int
     blk_read_time_ms: float
     blk_write_time_ms: float
-    wal_bytes: float
+    wal_bytes: float | None
     has_own_since: bool
     counted_since: datetime | None
     min_exec_time_ms: float | None = None  # before 1.11, where only it and the most tell of an entry made anew
@@ -45,61 +54,121 @@ class StatementCounters:
     evictions: int | None = None  # how often some were dropped since, to make room
 
 
+@dataclass(frozen=True, slots=True)
+class StatementCountersOfServer(StatementCounters):
+    """The same of any database. `datname` None: it was dropped, and left its statements behind."""
+
+    dbid: int = 0
+    datname: str | None = None
+
+
 _START: LiteralString = """
-        /* dbopt: the statements of this database as counters */
+        /* dbopt: statements as counters */
         SELECT s.userid::int8 AS userid, s.queryid,
 """
-_COUNTS: LiteralString = """
-               s.calls, s.total_exec_time AS total_exec_time_ms,
-               s.calls * (s.mean_exec_time ^ 2 + s.stddev_exec_time ^ 2) AS sum_squares_ms2,
-               s.max_exec_time AS max_exec_time_ms, s.plans, s.total_plan_time AS total_plan_time_ms, s.rows,
-               s.shared_blks_hit, s.shared_blks_read, s.shared_blks_dirtied, s.shared_blks_written,
+_BLOCKS: LiteralString = """
+               s.rows, s.shared_blks_hit, s.shared_blks_read, s.shared_blks_dirtied, s.shared_blks_written,
                s.temp_blks_read, s.temp_blks_written,
 """
-_TIMES_OLD: LiteralString = """
+_TIMES: LiteralString = """
+               s.calls, s.total_exec_time AS total_exec_time_ms,
+               s.calls * (s.mean_exec_time ^ 2 + s.stddev_exec_time ^ 2) AS sum_squares_ms2,
+               s.max_exec_time AS max_exec_time_ms, s.plans, s.total_plan_time AS total_plan_time_ms,
+"""
+_IO_TIMES: LiteralString = """
                s.blk_read_time AS blk_read_time_ms, s.blk_write_time AS blk_write_time_ms,
 """
+_NO_INFO: LiteralString = "NULL::timestamptz AS reset_since, NULL::int8 AS evictions"
+_INFO: LiteralString = "i.stats_reset AS reset_since, i.dealloc AS evictions"
+
+# By the version that they came with.
+_COLUMNS_1_4: LiteralString = (
+    _START
+    + """
+               true AS toplevel, s.calls, s.total_time AS total_exec_time_ms,
+               s.calls * (s.mean_time ^ 2 + s.stddev_time ^ 2) AS sum_squares_ms2,
+               s.max_time AS max_exec_time_ms, NULL::int8 AS plans, NULL::float8 AS total_plan_time_ms,
+    """
+    + _BLOCKS
+    + _IO_TIMES
+    + "NULL::float8 AS wal_bytes, false AS has_own_since, NULL::timestamptz AS counted_since,"
+    + "s.min_time AS min_exec_time_ms, "
+    + _NO_INFO
+)
+_COLUMNS_1_8: LiteralString = (
+    _START
+    + "true AS toplevel,"
+    + _TIMES
+    + _BLOCKS
+    + _IO_TIMES
+    + "s.wal_bytes::float8 AS wal_bytes, false AS has_own_since, NULL::timestamptz AS counted_since,"
+    + "s.min_exec_time AS min_exec_time_ms, "
+    + _NO_INFO
+)
+_COLUMNS_1_9: LiteralString = (
+    _START
+    + "s.toplevel,"
+    + _TIMES
+    + _BLOCKS
+    + _IO_TIMES
+    + "s.wal_bytes::float8 AS wal_bytes, false AS has_own_since, i.stats_reset AS counted_since,"
+    + "s.min_exec_time AS min_exec_time_ms, "
+    + _INFO
+)
+_COLUMNS_1_11: LiteralString = (
+    _START
+    + "s.toplevel,"
+    + _TIMES
+    + _BLOCKS
+    + "s.shared_blk_read_time AS blk_read_time_ms, s.shared_blk_write_time AS blk_write_time_ms,"
+    + "s.wal_bytes::float8 AS wal_bytes, true AS has_own_since, s.stats_since AS counted_since,"
+    + "NULL::float8 AS min_exec_time_ms, "
+    + _INFO
+)
 _FROM: LiteralString = """
           FROM {schema}.pg_stat_statements(false) AS s
 """
-_WHERE: LiteralString = """
+_FROM_1_9: LiteralString = """
+          FROM {schema}.pg_stat_statements(false) AS s
+         CROSS JOIN {schema}.pg_stat_statements_info() AS i
+"""
+_HERE: LiteralString = """
          WHERE s.dbid = (SELECT d.oid FROM pg_catalog.pg_database AS d
                           WHERE d.datname = pg_catalog.current_database())
            AND s.queryid IS NOT NULL
-         ORDER BY s.total_exec_time DESC, s.queryid, s.userid
+         ORDER BY total_exec_time_ms DESC, s.queryid, s.userid
+"""
+_DATABASE: LiteralString = ", s.dbid::int8 AS dbid, d.datname::text AS datname"
+_ANYWHERE: LiteralString = """
+          LEFT JOIN pg_catalog.pg_database AS d ON d.oid = s.dbid
+         WHERE s.queryid IS NOT NULL
+           AND (%(datnames)s::text[] IS NULL OR d.datname = ANY (%(datnames)s::text[]))
+         ORDER BY total_exec_time_ms DESC, s.queryid, s.userid, s.dbid
 """
 
 STATEMENT_COUNTERS = Query(
     "statement-counters",
     StatementCounters,
     {
-        OLDEST_VERSION: _START
-        + "true AS toplevel,"
-        + _COUNTS
-        + _TIMES_OLD
-        + "s.wal_bytes::float8 AS wal_bytes, false AS has_own_since, NULL::timestamptz AS counted_since,"
-        + "s.min_exec_time AS min_exec_time_ms, NULL::timestamptz AS reset_since, NULL::int8 AS evictions"
-        + _FROM
-        + _WHERE,
-        (1, 9): _START
-        + "s.toplevel,"
-        + _COUNTS
-        + _TIMES_OLD
-        + "s.wal_bytes::float8 AS wal_bytes, false AS has_own_since, i.stats_reset AS counted_since,"
-        + "s.min_exec_time AS min_exec_time_ms, i.stats_reset AS reset_since, i.dealloc AS evictions"
-        + _FROM
-        + "CROSS JOIN {schema}.pg_stat_statements_info() AS i"
-        + _WHERE,
-        (1, 11): _START
-        + "s.toplevel,"
-        + _COUNTS
-        + "s.shared_blk_read_time AS blk_read_time_ms, s.shared_blk_write_time AS blk_write_time_ms,"
-        + "s.wal_bytes::float8 AS wal_bytes, true AS has_own_since, s.stats_since AS counted_since,"
-        + "NULL::float8 AS min_exec_time_ms, i.stats_reset AS reset_since, i.dealloc AS evictions"
-        + _FROM
-        + "CROSS JOIN {schema}.pg_stat_statements_info() AS i"
-        + _WHERE,
+        OLDEST_COUNTED: _COLUMNS_1_4 + _FROM + _HERE,
+        PLANNING_COUNTED: _COLUMNS_1_8 + _FROM + _HERE,
+        (1, 9): _COLUMNS_1_9 + _FROM_1_9 + _HERE,
+        (1, 11): _COLUMNS_1_11 + _FROM_1_9 + _HERE,
     },
+    extension=EXTENSION,
+)
+
+# Of the databases named, or with NULL of all, those among them that were dropped.
+STATEMENT_COUNTERS_OF_SERVER = Query(
+    "statement-counters-of-server",
+    StatementCountersOfServer,
+    {
+        OLDEST_COUNTED: _COLUMNS_1_4 + _DATABASE + _FROM + _ANYWHERE,
+        PLANNING_COUNTED: _COLUMNS_1_8 + _DATABASE + _FROM + _ANYWHERE,
+        (1, 9): _COLUMNS_1_9 + _DATABASE + _FROM_1_9 + _ANYWHERE,
+        (1, 11): _COLUMNS_1_11 + _DATABASE + _FROM_1_9 + _ANYWHERE,
+    },
+    example={"datnames": None},
     extension=EXTENSION,
 )
 
@@ -110,24 +179,48 @@ class StatementText:
     query: str
 
 
-# The whole of the texts passes through the server's memory, whatever is asked for; see TEXTS_WORK_MEM.
+# Of the database given, else of this one. The whole of the texts passes through the server's memory, whatever is asked
+# for; see TEXTS_WORK_MEM.
 STATEMENT_TEXTS = Query(
     "statement-texts",
     StatementText,
     {
-        OLDEST_VERSION: """
+        OLDEST_COUNTED: """
         /* dbopt: texts of statements */
         SELECT DISTINCT ON (s.queryid) s.queryid, s.query
           FROM {schema}.pg_stat_statements(true) AS s
-         WHERE s.dbid = (SELECT d.oid FROM pg_catalog.pg_database AS d
-                          WHERE d.datname = pg_catalog.current_database())
+         WHERE s.dbid = COALESCE(%(dbid)s::oid, (SELECT d.oid FROM pg_catalog.pg_database AS d
+                                                  WHERE d.datname = pg_catalog.current_database()))
            AND s.queryid = ANY (%(queryids)s) AND s.query IS NOT NULL
          ORDER BY s.queryid, s.userid
         """
     },
-    example={"queryids": []},
+    example={"queryids": [], "dbid": None},
     extension=EXTENSION,
 )
 # So that 72 MB of texts, as seen on servers with long statements, need no temporary file: they are held once, for as
 # long as the statement runs.
 TEXTS_WORK_MEM = "512MB"
+
+
+@dataclass(frozen=True, slots=True)
+class RoleName:
+    oid: int
+    rolname: str
+
+
+# A role that was dropped is not among them.
+ROLE_NAMES = Query(
+    "role-names",
+    RoleName,
+    {
+        (13,): """
+        /* dbopt: names of roles */
+        SELECT r.oid::int8 AS oid, r.rolname::text AS rolname
+          FROM pg_catalog.pg_roles AS r
+         WHERE r.oid = ANY (%(oids)s::oid[])
+         ORDER BY r.oid
+        """
+    },
+    example={"oids": []},
+)

@@ -2,8 +2,8 @@
 
 Nothing is imported here: import from the modules, inside the command's function: rich costs start-up.
 
-    output.Format                       table | lines | json | csv | prometheus | nagios; a command declares those that
-                                        it can write (dbopt.cli.frame), EVERYWHERE are those that each has
+    output.Format                       table | lines | json | csv | prometheus | nagios | markdown; a command declares
+                                        those that it can write (dbopt.cli.frame), EVERYWHERE are those that each has
     output.Output                       where and how to write, decided once: `format`, `out`, `err` (Streams), `quiet`
     output.Output.detect(*, format: Format | None = None, color: bool = True, quiet: bool = False,
                          stdout: TextIO | None = None, stderr: TextIO | None = None,
@@ -31,6 +31,10 @@ Nothing is imported here: import from the modules, inside the command's function
                                         (JSON: one event a line on stdout, each flushed)
     health.write_verdicts(output, verdicts: Sequence[Verdict], *, advice: bool = False, all_checks: bool = False)
     health_checks.write_list(output, checks), health_checks.write_explanation(output, check, *, sql: bool = False)
+    workload.write_workloads(output, found: Sequence[tuple[About, Workload]], *, several: bool, literals: bool,
+                             call: Callable[..., str] | None, sort: Sort = Sort.TOTAL, event: bool = False)
+                                        `call`: a call of slow-queries with these words, as it can be pasted
+    statement.write_statement(output, about: About, detail: Detail, *, literals: bool = False)
     watch.watch(output, seconds, look)  `look() -> verdicts`, again and again until KeyboardInterrupt
     config.write_config(output, settings: Iterable[tuple[str, object, str]])   (name, value, origin); mask secrets first
 

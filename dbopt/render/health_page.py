@@ -45,12 +45,12 @@ def page() -> str:
 
 def _entry(check: Check[Any]) -> Iterator[str]:
     yield from (f"### {check.id}", "", f"**{check.title}**", "")
-    yield from _markdown(check.documentation)
+    yield from linked(check.documentation)
     yield ""
     yield from (f"- {name}: {text}" for name, text in facts(check) if name != "group")
 
 
-def _markdown(documentation: str) -> Iterator[str]:
+def linked(documentation: str) -> Iterator[str]:
     """Indented parts stay as they are; addresses become links."""
     for line in documentation.splitlines():
         yield line if line.startswith("    ") else _BARE_LINK.sub(lambda match: f"<{match[0]}>", line)

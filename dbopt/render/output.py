@@ -30,8 +30,9 @@ class Format(StrEnum):
     LINES = "lines"  # one record a line, tab-separated
     JSON = "json"
     CSV = "csv"
-    PROMETHEUS = "prometheus"  # these two only where a command measures something
+    PROMETHEUS = "prometheus"  # these three only where a command names them
     NAGIOS = "nagios"
+    MARKDOWN = "markdown"  # for tickets
 
 
 EVERYWHERE = (Format.TABLE, Format.LINES, Format.JSON, Format.CSV)

@@ -61,9 +61,21 @@ def redraw(
         sleep(max(0.0, seconds - (time.monotonic() - started)))
 
 
+class _Page(io.StringIO):
+    """What is written for a terminal has to know which characters that has."""
+
+    def __init__(self, encoding: str | None) -> None:
+        super().__init__(newline="")
+        self._encoding = encoding
+
+    @property
+    def encoding(self) -> str | None:  # type: ignore[override]
+        return self._encoding
+
+
 def _text(output: Output, seen: Seen, write: Callable[[Output, Seen], None], first: bool) -> str:
     """One look: the head of csv comes once, tables are told apart by a blank line."""
-    file = io.StringIO(newline="")
+    file = _Page(getattr(output.out.file, "encoding", None))
     write(
         dataclasses.replace(output, out=dataclasses.replace(output.out, file=file, width=output.out.columns)),
         seen,

@@ -11,18 +11,16 @@ import re
 
 from dbopt.render.escape import is_plain, visible
 
-_TOKEN = re.compile(
-    r"""
+_APART = r"""
       (?P<comment> --[^\n]* | /\*.*?\*/ )
     | (?P<dollar>  \$(?P<tag>(?:[^\W\d]\w*)?)\$ (?P<text>.*?) \$(?P=tag)\$ )
     | (?P<escape>  \b[eE]'(?:[^'\\]|\\.|'')*' )
     | (?P<unicode> \b[uU]&(?:'(?:[^']|'')*'|"(?:[^"]|"")*") )
     | (?P<literal> '(?:[^']|'')*' )
     | (?P<name>    "(?:[^"]|"")*" )
-    | (?P<between> . )
-    """,
-    re.VERBOSE | re.DOTALL,
-)
+"""
+_TOKEN = re.compile(_APART + r"| (?P<between> . )", re.VERBOSE | re.DOTALL)
+_FLAT = re.compile(_APART + r"| (?P<blank> \s+ )", re.VERBOSE | re.DOTALL)
 _SHORT = {"\n": r"\n", "\t": r"\t", "\r": r"\r", "\b": r"\b", "\f": r"\f"}
 
 
@@ -38,6 +36,20 @@ def spelled(text: str) -> str:
     """The same for statements or commands that say themselves where they end."""
     text = text.rstrip()
     return text if all(map(is_plain, text)) else _TOKEN.sub(_spell, text)
+
+
+def one_line(statement: str) -> str:
+    """The same statement with one blank wherever it has blanks and line breaks between tokens. What stands in quotes
+    stays as it is.
+    """
+    return _FLAT.sub(_flatten, statement).strip()
+
+
+def _flatten(match: re.Match[str]) -> str:
+    if match.lastgroup == "blank":
+        return " "
+    token = match[0]
+    return f"/*{token[2:].replace('*/', '* /')} */" if token.startswith("--") else token
 
 
 def _spell(match: re.Match[str]) -> str:

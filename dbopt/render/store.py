@@ -36,6 +36,9 @@ _WORDS = {
     "mark_parts": ("reading at a mark", "readings at marks"),
     "statement_texts": ("text", "texts"),
     "statements": ("statement", "statements"),
+    "statement_traits": ("statement's traits", "statements' traits"),
+    "statement_plans": ("plan", "plans"),
+    "plan_shapes": ("plan's time", "plans' times"),
 }
 
 

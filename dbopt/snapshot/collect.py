@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import errors
 from psycopg.rows import args_row
+from psycopg.sql import Identifier
 
 from dbopt.postgres.counters import ACTIVITY, IO_COUNTERS, SERVER_COUNTERS
 from dbopt.postgres.statements import EXTENSION
@@ -134,8 +135,11 @@ def lacking(family: Family, server: Server, surroundings: Surroundings) -> tuple
         )
     if surroundings.statements_schema is None:
         return f"{EXTENSION} was not created in this database", f"CREATE EXTENSION {EXTENSION};"
+    if not surroundings.reads_statements:
+        schema = Identifier(surroundings.statements_schema).as_string()
+        return f"this role may not use the schema of {EXTENSION}", server.grant(f"USAGE ON SCHEMA {schema}")
     if not surroundings.can_answer(DEFINITIONS[family].query):
-        return f"{EXTENSION} is too old or out of reach here", f"ALTER EXTENSION {EXTENSION} UPDATE;"
+        return f"{EXTENSION} is too old here", f"ALTER EXTENSION {EXTENSION} UPDATE;"
     if not surroundings.reads_all_stats:
         return _hidden(server)
     return None

@@ -37,13 +37,16 @@ class Definition:
     whole_since: Callable[[Any], Any] | None = None
     evictions: Callable[[Any], int | None] = lambda _: None
     source: Callable[[Any], str] = lambda _: ""
+    uncounted: Callable[[Any], tuple[str, ...]] = lambda _: ()  # columns of `counts` that this version does not have
     parameters: Mapping[str, object] | None = None
 
     def part(self, rows: Iterable[Any], server: Part) -> Part:
         """`server`: of the same moment."""
         rows = tuple(rows)
         first = rows[:1]
-        counts, gauges = _values(self.counts), _values(self.gauges)
+        absent = next(map(self.uncounted, first), ())
+        names = tuple(name for name in self.counts if name not in absent)
+        counts, gauges = _values(names), _values(self.gauges)
         subjects: dict[str, Subject] = {}
         for row in rows:
             key = self.key(row)
@@ -54,7 +57,7 @@ class Definition:
             family=self.family,
             taken_at=server.taken_at,
             lineage=server.lineage,
-            counts=self.counts,
+            counts=names,
             gauges=self.gauges,
             subjects=subjects,
             of_database=server.of_database,
@@ -77,8 +80,14 @@ def _together(one: Subject, other: Subject) -> Subject:
 
 
 def _statements_source(row: Any) -> str:
-    """What tells entries apart, and when they began, as the versions of pg_stat_statements have it."""
+    """What tells entries apart, and when they began, as the versions of pg_stat_statements have it. 1.8 only counts
+    more than those before it.
+    """
     return "1.11" if row.has_own_since else "1.8" if row.reset_since is None else "1.9"
+
+
+def _statements_uncounted(row: Any) -> tuple[str, ...]:
+    return ("plans", "total_plan_time_ms", "wal_bytes") if row.plans is None else ()
 
 
 def _values(names: Sequence[str]) -> Callable[[Any], tuple[float | None, ...]]:
@@ -164,6 +173,7 @@ DEFINITIONS: Mapping[Family, Definition] = {
             whole_since=attrgetter("reset_since"),
             evictions=attrgetter("evictions"),
             source=_statements_source,
+            uncounted=_statements_uncounted,
         ),
         Definition(
             family=Family.TABLES,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+_LINE_WIDTH = 110
 
 
 def present(schema: str, table: str, name: str, rest: Mapping[str, object]) -> Mapping[str, object] | None:
@@ -24,3 +24,21 @@ def _entry(schema: str, table: str, name: str, rest: Mapping[str, object]) -> Ma
     if any(character in schema for character in SCHEMA_WILDCARDS):
         return None  # would mean several schemas
     return {"name": name, "table": {"schema": schema, "name": table}, **rest}
+
+
+def yaml_lines(entry: Mapping[str, object]) -> list[str]:
+    """The entry as it stands in a spec's `indexes:`, without indentation: `- name: ...`."""
+    import yaml  # costs start-up too
+
+    plain = [_plain(entry)]
+    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=_LINE_WIDTH)
+    if not text.replace("\n", "").isprintable():  # would break the line, for YAML too, or steer a terminal
+        text = yaml.safe_dump(plain, sort_keys=False, width=_LINE_WIDTH)
+    return text.splitlines()
+
+
+def _plain(value: Any) -> Any:
+    """What safe_dump knows."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

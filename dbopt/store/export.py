@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _PAGE_ROWS = 200
 _PACKED = ("packed", "counters")  # zlib over JSON
+_KINDS = {"mark": "mark_kind", "statement_traits": "statement_kind"}  # columns called as the record's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,39 @@ _TABLES = (
         texts=("queryid",),
     ),
     _Table(
+        "statement_traits",
+        ("target_id", "queryid", "dbopt_version", "fingerprint", "kind", "relations"),
+        """
+        SELECT target_id, queryid, dbopt_version, fingerprint, kind, relations FROM statement_traits
+         WHERE target_id > :target_id OR (target_id = :target_id AND queryid > :queryid)
+         ORDER BY target_id, queryid LIMIT :rows_max
+        """,
+        keys=("target_id", "queryid"),
+        texts=("queryid",),
+    ),
+    _Table(
+        "statement_plan",
+        ("target_id", "queryid", "planned_at", "dbopt_version", "packed"),
+        """
+        SELECT target_id, queryid, planned_at, dbopt_version, packed FROM statement_plans
+         WHERE (target_id > :target_id OR (target_id = :target_id AND queryid > :queryid)) AND planned_at >= :since
+         ORDER BY target_id, queryid LIMIT :rows_max
+        """,
+        keys=("target_id", "queryid"),
+        moments=("planned_at",),
+        texts=("queryid",),
+    ),
+    _Table(
+        "plan_shape",
+        ("id", "target_id", "queryid", "digest", "summary", "first_at", "last_at"),
+        """
+        SELECT id, target_id, queryid, digest, summary, first_at, last_at
+          FROM plan_shapes WHERE id > :id AND last_at >= :since ORDER BY id LIMIT :rows_max
+        """,
+        moments=("first_at", "last_at"),
+        texts=("queryid",),
+    ),
+    _Table(
         "mark",
         ("id", "target_id", "target_name", "marked_at", "kind", "scope", "os_user", "role"),
         """
@@ -214,6 +248,8 @@ def _rows(session: Session, table: _Table, since: datetime) -> Iterator[dict[str
 def _record(table: _Table, row: dict[str, Any]) -> dict[str, Any]:
     if table.kind == "step" and isinstance(row["statements"], str):  # SQLite keeps it as text
         row["statements"] = json.loads(row["statements"])
+    if table.kind == "statement_traits":
+        row["relations"] = json.loads(row["relations"])
     forms: tuple[tuple[tuple[str, ...], Callable[[Any], object]], ...] = (
         (table.moments, plain.as_moment),
         (table.booleans, bool),
@@ -224,8 +260,8 @@ def _record(table: _Table, row: dict[str, Any]) -> dict[str, Any]:
         for name in names:
             if row.get(name) is not None:
                 row[name] = form(row[name])
-    if table.kind == "mark":
-        row["mark_kind"] = row.pop("kind")
+    if "kind" in row:
+        row[_KINDS[table.kind]] = row.pop("kind")
     return {"kind": table.kind, **row}
 
 

@@ -22,7 +22,29 @@ _FAMILY = "statements"
 _PAGE_ROWS = 200
 # What PostgreSQL's files take is known for certain only once they are written anew: then somewhat more may have to go.
 _TRIES_MAX = 3
-_WITH_TEXT = "SELECT target_id, queryid FROM statements ORDER BY target_id, queryid"
+# What is known of statements: table, its rows, and how one goes.
+_OF_STATEMENTS = (
+    (
+        "statements",
+        "SELECT target_id, queryid, 0 FROM statements ORDER BY target_id, queryid",
+        "DELETE FROM statements WHERE target_id = :target_id AND queryid = :queryid",
+    ),
+    (
+        "statement_traits",
+        "SELECT target_id, queryid, 0 FROM statement_traits ORDER BY target_id, queryid",
+        "DELETE FROM statement_traits WHERE target_id = :target_id AND queryid = :queryid",
+    ),
+    (
+        "statement_plans",
+        "SELECT target_id, queryid, 0 FROM statement_plans ORDER BY target_id, queryid",
+        "DELETE FROM statement_plans WHERE target_id = :target_id AND queryid = :queryid",
+    ),
+    (
+        "plan_shapes",
+        "SELECT target_id, queryid, id FROM plan_shapes ORDER BY id",
+        "DELETE FROM plan_shapes WHERE id = :id",
+    ),
+)
 _HEADS = "SELECT 0, packed FROM snapshot_heads WHERE target_id = :target_id AND family = :family"
 _INTERVALS = """
     SELECT id, packed FROM intervals WHERE target_id = :target_id AND family = :family AND id > :after
@@ -32,7 +54,6 @@ _MARKED = """
     SELECT p.mark_id, p.packed FROM mark_parts AS p JOIN marks AS m ON m.id = p.mark_id
      WHERE m.target_id = :target_id AND p.family = :family
 """
-_DROP_STATEMENT = "DELETE FROM statements WHERE target_id = :target_id AND queryid = :queryid"
 _ORPHANS = "SELECT digest FROM statement_texts WHERE digest NOT IN (SELECT digest FROM statements)"
 _DROP_TEXT = "DELETE FROM statement_texts WHERE digest = :digest"
 
@@ -64,7 +85,7 @@ def prune(
         dropped: Counter[str] = Counter()
         if math.isfinite(aim):
             dropped = _all_of(location, wait_seconds, partial(retention.make_room, size_bytes=aim))
-        gone += dropped + _forget_texts(location, wait_seconds)
+        gone += dropped + _forget_statements(location, wait_seconds)
         with plain.transaction(location, reading=True, wait_seconds=wait_seconds) as session:
             used = space.used_bytes(session)
         if gone or size > used:
@@ -72,7 +93,7 @@ def prune(
         after = space.size_bytes(location)
         if after <= size_bytes or not dropped:
             break
-        aim -= after - size_bytes
+        aim = min(aim, used) - (after - size_bytes)  # the last row that went may have been more than was asked for
     return Pruned(rows=gone, before_bytes=size, after_bytes=after)
 
 
@@ -88,25 +109,32 @@ def _all_of(location: Location, wait_seconds: float, step: Callable[[Session], C
         gone += done
 
 
-def _forget_texts(location: Location, wait_seconds: float) -> Counter[str]:
-    """Of statements that nothing kept is about any more. Should one come again, its text is fetched again."""
+def _forget_statements(location: Location, wait_seconds: float) -> Counter[str]:
+    """Those that nothing kept is about any more. Should one come again, its text is fetched again."""
     with plain.transaction(location, reading=True, wait_seconds=wait_seconds) as session:
         unused = _unused(session)
     with plain.transaction(location, reading=False, wait_seconds=wait_seconds) as session:
-        session.run(_DROP_STATEMENT, [{"target_id": target_id, "queryid": queryid} for target_id, queryid in unused])
+        for table, _, drop in _OF_STATEMENTS:
+            session.run(drop, unused[table])
         orphans = [{"digest": row[0]} for row in session.rows(_ORPHANS, {})]
         session.run(_DROP_TEXT, orphans)
-    return +Counter({"statements": len(unused), "statement_texts": len(orphans)})
+    gone = {table: len(rows) for table, rows in unused.items()}
+    return +Counter({**gone, "statement_texts": len(orphans)})
 
 
-def _unused(session: Session) -> list[tuple[int, int]]:
-    by_target: dict[int, set[int]] = {}
-    for target_id, queryid in session.rows(_WITH_TEXT, {}):
-        by_target.setdefault(int(target_id), set()).add(int(queryid))
-    for target_id, queryids in by_target.items():
-        used = set(_names(session, target_id))
-        queryids -= {queryid for queryid in queryids if str(queryid) in used}
-    return [(target_id, queryid) for target_id, queryids in by_target.items() for queryid in sorted(queryids)]
+def _unused(session: Session) -> dict[str, list[dict[str, int]]]:
+    """By table what its rows are told by."""
+    used: dict[int, set[str]] = {}
+    found: dict[str, list[dict[str, int]]] = {}
+    for table, select, drop in _OF_STATEMENTS:
+        found[table] = []
+        for target_id, queryid, key in session.rows(select, {}):
+            if target_id not in used:
+                used[target_id] = set(_names(session, target_id))
+            if str(queryid) not in used[target_id]:
+                by_id = {"id": key} if ":id" in drop else {"target_id": target_id, "queryid": queryid}
+                found[table].append(by_id)
+    return found
 
 
 def _names(session: Session, target_id: int) -> Iterator[str]:

@@ -110,6 +110,16 @@ _AGED = (
         "SELECT id, 0, length(counters) FROM health_samples WHERE taken_at < :before LIMIT :rows_max",
         "DELETE FROM health_samples WHERE id = :key",
     ),
+    _Kind(
+        "plan_shapes",
+        "SELECT id, 0, 200 FROM plan_shapes WHERE last_at < :before LIMIT :rows_max",
+        "DELETE FROM plan_shapes WHERE id = :key",
+    ),
+    _Kind(
+        "statement_plans",
+        "SELECT target_id, queryid, length(packed) FROM statement_plans WHERE planned_at < :before LIMIT :rows_max",
+        "DELETE FROM statement_plans WHERE target_id = :key AND queryid = :second",
+    ),
     # Of a database that nobody has asked for so long: there is none any more.
     _Kind(
         "snapshot_heads",

@@ -231,3 +231,43 @@ statements = sa.Table(
     sa.Column("queryid", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("digest", sa.Text, sa.ForeignKey("statement_texts.digest"), nullable=False),
 )
+
+# What `dbopt slow-queries` knows of a statement beyond its counters.
+
+# As a text alone says. Of another dbopt's, nobody knows whether it told them apart in the same way.
+statement_traits = sa.Table(
+    "statement_traits",
+    metadata,
+    sa.Column("target_id", _Id, sa.ForeignKey("targets.id"), primary_key=True, autoincrement=False),
+    sa.Column("queryid", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("dbopt_version", sa.Text, nullable=False),
+    sa.Column("fingerprint", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("relations", sa.Text, nullable=False),  # JSON: a list of names as they are written
+)
+
+# The latest plan, with what was found on it, or why there is none.
+statement_plans = sa.Table(
+    "statement_plans",
+    metadata,
+    sa.Column("target_id", _Id, sa.ForeignKey("targets.id"), primary_key=True, autoincrement=False),
+    sa.Column("queryid", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("planned_at", Utc, nullable=False),
+    sa.Column("dbopt_version", sa.Text, nullable=False),
+    sa.Column("packed", sa.LargeBinary, nullable=False),  # JSON, compressed by zlib
+)
+
+# One row for as long as a statement is planned in one way, look after look; the next id is the next way.
+plan_shapes = sa.Table(
+    "plan_shapes",
+    metadata,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("target_id", _Id, sa.ForeignKey("targets.id"), nullable=False),
+    sa.Column("queryid", sa.BigInteger, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("summary", sa.Text, nullable=False),
+    sa.Column("first_at", Utc, nullable=False),
+    sa.Column("last_at", Utc, nullable=False),
+    sa.Index(None, "target_id", "queryid"),
+    sqlite_autoincrement=True,
+)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import field
 from inspect import cleandoc
 
 from dbopt.values import dataclass
@@ -25,6 +26,8 @@ class Column:
     attnum: int
     type_name: str  # as format_type writes it, without modifiers: `character varying`
     has_statistics: bool
+    base_type: str | None = None  # of a domain: the type below it
+    is_orderable: bool = True  # its type has a btree operator class
     null_frac: float | None = None
     n_distinct: float | None = None
     avg_width: int | None = None
@@ -64,6 +67,7 @@ class Relation:
     relkind: str  # as pg_class has it; p: partitioned
     rows: float | None
     size_bytes: int  # relpages
+    live_rows: float | None = None  # as the statistics system counted them; not of a partitioned table
     is_temporary: bool = False
     parent: tuple[str, str] | None = None  # of a partition: the topmost table
     columns: tuple[Column, ...] = ()
@@ -88,6 +92,7 @@ class Scene:
     work_mem_bytes: int = 4 * 1024 * 1024
     hash_mem_multiplier: float = 1.0
     may_see_statistics: bool = True
+    extension_schemas: Mapping[str, str] = field(default_factory=dict)  # of extensions beyond the search path
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -114,7 +119,10 @@ def _executions(at: Node | None, number: int, times: float) -> float | None:
     outer = next((child for child in at.children if child.raw.get("Parent Relationship") == "Outer"), None)
     for child in at.children:
         again = at.node_type == "Nested Loop" and child.raw.get("Parent Relationship") == "Inner" and outer is not None
-        found = _executions(child, number, times * (max(1.0, outer.plan_rows) if again and outer else 1.0))
+        # What is kept, or asked for once, is not run again.
+        is_once = at.node_type in ("Materialize", "Hash") or child.raw.get("Parent Relationship") == "InitPlan"
+        here = 1.0 if is_once else times * (max(1.0, outer.plan_rows) if again and outer else 1.0)
+        found = _executions(child, number, here)
         if found is not None:
             return found
     return None

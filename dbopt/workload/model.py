@@ -173,13 +173,17 @@ class Statement:
     query: str | None = None  # normalized: without values, comments and passwords
     kind: Kind = Kind.UNKNOWN
     relations: tuple[str, ...] = ()
-    users: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()  # the one that it took the most time for first, as the ids
+    userids: tuple[int, ...] = ()
     dbname: str | None = None  # where it is not the database that dbopt is connected to
     counters: Counters
     share: float | None = None
+    calls_share: float | None = None  # of the calls of all statements
     seconds: float | None = None  # for how long it was watched; None: not known
-    max_exec_time_ms: float | None = None  # since the server's counters began, not of the window
+    # Since the server's counters began, not of the window; of a sample, the longest that was seen.
+    max_exec_time_ms: float | None = None
     samples: int | None = None  # of a sample: how often it was seen at work
+    sessions: int | None = None  # of a sample: the most that ran it at once
     waits: tuple[tuple[str, int], ...] = ()  # of a sample: what it waited for, how often
     before: Counters | None = None
     before_seconds: float | None = None

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 from psycopg.sql import Identifier
 
 from dbopt.health.check import Check, Group, Status, Unit, presence
-from dbopt.spec.fragment import absent
 from dbopt.postgres.indexes import INDEX_SHAPES, IndexShape
 from dbopt.relations.redundancy import Redundant, redundant, why_kept
+from dbopt.spec.fragment import absent
 from dbopt.units import format_bytes
 
 if TYPE_CHECKING:

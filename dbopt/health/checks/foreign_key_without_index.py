@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 from psycopg.sql import SQL, Identifier
 
 from dbopt.health.check import Check, Group, Unit, above
-from dbopt.spec.fragment import present
 from dbopt.postgres.foreign_keys import FOREIGN_KEYS, ForeignKey
 from dbopt.postgres.identifiers import NAME_MAX_BYTES, clip
 from dbopt.relations.foreign_keys import has_fitting_index
+from dbopt.spec.fragment import present
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -15,9 +15,9 @@ import re
 from typing import TYPE_CHECKING
 
 from dbopt.health.check import Check, Gap, Group, Status, Unit, presence
-from dbopt.spec.fragment import absent, present
 from dbopt.postgres.indexes import INDEX_SHAPES, IndexShape
 from dbopt.relations.redundancy import Form, covers, is_sound
+from dbopt.spec.fragment import absent, present
 from dbopt.units import format_bytes
 from dbopt.values import dataclass
 

@@ -18,9 +18,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from dbopt.health.check import Check, Group, Limit, Need, NotJudged, Status, Unit, presence
-from dbopt.spec.fragment import absent
 from dbopt.postgres.indexes import INDEX_SHAPES, UNSCANNED_INDEXES, UnscannedIndex
 from dbopt.relations.redundancy import redundant
+from dbopt.spec.fragment import absent
 from dbopt.units import format_bytes, format_duration
 from dbopt.values import dataclass
 
