@@ -16,6 +16,7 @@ from dbopt.cli.workload_windows import Asked, as_they_stand, between, looked_up
 from dbopt.metrics.measurement import About
 from dbopt.postgres.connect import describe, lost
 from dbopt.postgres.statement_counters import ROLE_NAMES
+from dbopt.snapshot.model import Family
 from dbopt.store import snapshots, targets
 from dbopt.values import dataclass
 from dbopt.workload import statements as ranking
@@ -187,7 +188,7 @@ class Observed:
     def _read(self) -> Taken:
         """Over a session that the server has ended meanwhile, once more over a new one."""
         try:
-            return self.source.read()
+            return self.source.read(self._known())
         except psycopg.OperationalError as exc:
             if self._source is None or not self._source.reader.conn.closed:
                 raise
@@ -196,7 +197,19 @@ class Observed:
             previous = self.previous
             self.close()
             self.previous = previous
-            return self.source.read()
+            return self.source.read(previous)
+
+    def _known(self) -> Part | None:
+        """The last reading, so that the server need not tell all of it again."""
+        if self.previous is not None:
+            return self.previous
+        whose = self.source.reader.whose
+
+        def look_up(kept: Kept) -> Part | None:
+            target_id = targets.find(kept, whose)
+            return None if target_id is None else snapshots.head(kept, target_id, Family.STATEMENTS)
+
+        return self._keeping.attempt(look_up, reading=True)
 
     def _windows(self, taken: Taken) -> Windows:
         """What is no reading of this database as a whole is not compared with those that are kept."""

@@ -15,7 +15,8 @@ from dbopt.postgres.statement_counters import (
     STATEMENT_COUNTERS,
     STATEMENT_COUNTERS_OF_SERVER,
 )
-from dbopt.snapshot import texts
+from dbopt.snapshot import changed, texts
+from dbopt.snapshot.collect import Collected, lacking
 from dbopt.snapshot.families import DEFINITIONS
 from dbopt.snapshot.model import Family
 from dbopt.values import dataclass
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from dbopt.cli.session import Session
     from dbopt.config import Target
     from dbopt.postgres.statement_counters import StatementCounters
-    from dbopt.snapshot.collect import Collected
     from dbopt.snapshot.model import Part
 
 _FAMILIES = (Family.STATEMENTS,)
@@ -69,9 +69,12 @@ class StatementSource:
             self._planner = self._stack.enter_context(readings.reader(self._session, target))
         return self._planner
 
-    def read(self) -> Taken:
-        """Raises Error where pg_stat_statements cannot be read, with every step to where it can."""
-        taken = self.reader.read(_FAMILIES if self.elsewhere is None else ())
+    def read(self, known: Part | None = None) -> Taken:
+        """`known`: an earlier reading, which spares the server what has not changed since.
+
+        Raises Error where pg_stat_statements cannot be read, with every step to where it can.
+        """
+        taken = self._changed(known) or self.reader.read(_FAMILIES if self.elsewhere is None else ())
         if Family.STATEMENTS in taken.snapshot.parts:
             lacks = access.lacks(self.reader.server, self.reader.surroundings)
             return Taken(part=taken.snapshot.parts[Family.STATEMENTS], collected=taken, lacks=lacks)
@@ -86,6 +89,22 @@ class StatementSource:
             collected=None,
             lacks=access.lacks(reader.server, reader.surroundings, concealed),
         )
+
+    def _changed(self, known: Part | None) -> Collected | None:
+        reader = self.reader
+        if (
+            known is None
+            or self.elsewhere is not None
+            or lacking(Family.STATEMENTS, reader.server, reader.surroundings)
+        ):
+            return None
+        taken = reader.read(())
+        parts = taken.snapshot.parts
+        part = changed.statements(reader.conn, reader.surroundings, parts[Family.SERVER], known)
+        if part is None:
+            return None
+        snapshot = replace(taken.snapshot, parts={**parts, Family.STATEMENTS: part})
+        return Collected(snapshot, taken.rows)
 
     def _rows(self) -> Sequence[StatementCounters]:
         """Those that this role may see."""

@@ -11,7 +11,7 @@ import re
 from dbopt import grammar
 from dbopt.grammar import GrammarError
 from dbopt.postgres.literals import PLACEHOLDER, masked
-from dbopt.postgres.repairs import PLANNED, mended
+from dbopt.postgres.repairs import PLANNED, mended, without_escape
 from dbopt.postgres.tokens import Sort, Token, tokens, written
 
 OWN_MARK = "/* dbopt: "
@@ -35,7 +35,7 @@ def normalized(text: str) -> str:
     try:
         return mark + _with_parameters(text)
     except GrammarError:
-        return mark + repaired(masked(text).rstrip("; "))
+        return mark + _tidy(masked(text).rstrip("; "))
 
 
 def repaired(text: str) -> str:
@@ -53,13 +53,26 @@ def repaired(text: str) -> str:
     return text if made == items else written(made)
 
 
-def _with_parameters(text: str) -> str:
-    """Raises GrammarError where the text is not read with certainty."""
+def _tidy(text: str) -> str:
+    """What is masked, as it would look had it gone through the scanner, if that takes it."""
+    try:
+        return written(mended(_items(text)))
+    except GrammarError:
+        return text
+
+
+def _items(text: str) -> list[Token]:
     if len(text) > _LONGEST:
         raise GrammarError("too long")
-    items = _apart(tokens(text))
+    items = without_escape(_apart(tokens(text)))  # what is left of it does not parse
     while items and items[-1].text == ";":
         items.pop()
+    return items
+
+
+def _with_parameters(text: str) -> str:
+    """Raises GrammarError where the text is not read with certainty."""
+    items = _items(text)
     # The value of a setting may be a word.
     if not items or (items[0].word != "set" and not any(item.sort in _VALUES for item in items)):
         return written(mended(items))

@@ -47,7 +47,7 @@ def mended(items: list[Token]) -> list[Token]:
     items = _unglued(items)
     if not items or items[0].word not in PLANNED:
         return items
-    for repair in (_without_escape, _casts, _functions, _alike):
+    for repair in (without_escape, _casts, _functions, _alike):
         items = repair(items)
     return items
 
@@ -73,26 +73,35 @@ def _parts(item: Token) -> list[Token]:
         if at % 2:
             parts.append(Token(Sort.PARAMETER, f"${word}", True))
             continue
+        if not word:  # behind the last parameter
+            continue
         try:
-            found = tokens(word)
-        except GrammarError:
+            (found,) = tokens(word)
+        except (GrammarError, ValueError):
             return [item]
-        if at < len(words) - 1:  # the last may be anything
-            if len(found) != 1 or (found[0].sort is not Sort.RESERVED and word.lower() not in _BEFORE_STRINGS):
-                return [item]
-            if word in "nN":
-                found = [Token(Sort.NAME, "bpchar", False)]
-        parts += [part._replace(gap=item.gap or at > 0) for part in found]
+        is_last = at == len(words) - 1  # which may be any word
+        if found.sort in _VALUES or not (is_last or found.sort is Sort.RESERVED or word.lower() in _BEFORE_STRINGS):
+            return [item]
+        if word in "nN" and not is_last:
+            found = Token(Sort.NAME, "bpchar", False)
+        parts.append(found._replace(gap=item.gap or at > 0))
     return parts
 
 
-def _without_escape(items: list[Token]) -> list[Token]:
+def without_escape(items: list[Token]) -> list[Token]:
     """`U&'a!0062' UESCAPE '!'` had become `$1 UESCAPE '!'`."""
-    marks = [
-        at for at, item in enumerate(items) if item.word == "uescape" and at and items[at - 1].sort is Sort.PARAMETER
+    drop: set[int] = set()
+    for at in range(1, len(items) - 1):
+        one, item, other = items[at - 1 : at + 2]
+        if item.word == "uescape" and one.sort is Sort.PARAMETER and other.sort in _VALUES:
+            drop |= {at, at + 1}
+    if not drop:
+        return items
+    return [
+        item._replace(gap=True) if at - 1 in drop and item.sort is not Sort.OTHER else item
+        for at, item in enumerate(items)
+        if at not in drop
     ]
-    drop = {number for at in marks for number in (at, at + 1)}
-    return [item for at, item in enumerate(items) if at not in drop] if drop else items
 
 
 def _casts(items: list[Token]) -> list[Token]:

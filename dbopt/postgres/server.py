@@ -69,6 +69,11 @@ class Server:
         return self.version >= (18,)
 
     @property
+    def hashes_lists(self) -> bool:
+        """`x = ANY (list)` looks a value up, and does not compare it with each of the list."""
+        return self.version >= (14,)
+
+    @property
     def has_read_all_data(self) -> bool:
         """The role pg_read_all_data."""
         return self.version >= (14,)
