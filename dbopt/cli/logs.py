@@ -52,7 +52,7 @@ def show_log(
         totals=totals,
         others=others,
         slow_ms=wanted.slow_ms,
-        notes=found.notes,
+        notes=(*found.notes, *(f"{count:,} entries skipped: {reason}" for reason, count in found.skipped.items())),
     )
     about = About(name=None, place="standard input" if str(file) == STDIN else str(file))
     write_workloads(session.output, [(about, workload)], several=False, literals=literals, call=None, sort=sort)

@@ -19,8 +19,8 @@ from dbopt.postgres.statement_counters import ROLE_NAMES
 from dbopt.snapshot.model import Family
 from dbopt.store import snapshots, targets
 from dbopt.values import dataclass
+from dbopt.workload import access
 from dbopt.workload import statements as ranking
-from dbopt.workload.access import untold
 from dbopt.workload.model import Counters, Workload
 from dbopt.workload.statements import Filter, Sort
 
@@ -81,6 +81,7 @@ class Observed:
         self._keeping = keeping
         self._source: StatementSource | None = None
         self._left_at: datetime | None = None
+        self._cost_ms = 0.0  # of reading texts, as far as it counts
         self.previous: Part | None = None
 
     @property
@@ -115,15 +116,20 @@ class Observed:
     def look(self) -> tuple[About, Workload]:
         wishes = self._wishes
         windows, lacks = self.windows()
-        every, totals = self.every(windows, thoroughly=bool(wishes.filter.tables))
-        chosen, others = ranking.chosen(every, wishes.filter, wishes.sort, wishes.limit)
+        every, totals = self.every(windows)
+        unread = set() if self._cost_ms == 0 else self.knowledge.unread(item.queryids[0] for item in every)
+        left = ranking.Textless(gone=self.knowledge.gone, unread=unread)
+        sort = Sort.TOTAL if wishes.sort is Sort.CHANGE and windows.before is None else wishes.sort
+        chosen, others = ranking.chosen(every, wishes.filter, sort, wishes.limit, left)
         chosen = self.told(chosen)
         if wishes.plans:
             chosen = self.planning.planned(chosen, self.knowledge.target_id)
         chosen = self.bared(chosen)
         if self.knowledge.is_refused:
             reader = self.source.reader
-            lacks += (untold(reader.conn, reader.server, reader.surroundings),)
+            lacks += (access.untold(reader.conn, reader.server, reader.surroundings),)
+        if not totals.calls:
+            lacks += self._why_still()
         workload = Workload(
             span=windows.span,
             before=windows.before_span,
@@ -143,15 +149,18 @@ class Observed:
         if taken.collected is not None:
             self._leave(taken.collected)
         self.previous = taken.part if self._wishes.every is not None else None
+        # Who ranks by something else than time asks for what has cost little, too.
+        self._cost_ms = self.knowledge.cost_ms(taken.part) if self._wishes.sort.is_by_time else 0.0
         return windows, taken.lacks
 
-    def every(
-        self, windows: Windows, *, first: Collection[int] = (), thoroughly: bool = False
-    ) -> tuple[list[Statement], Counters]:
-        """All statements of the window, without texts, and their sums. `first`: ids that are sure to be shown."""
+    def every(self, windows: Windows, *, first: Collection[int] = ()) -> tuple[list[Statement], Counters]:
+        """All statements of the window, without texts, and their sums. `first`: ids that somebody has asked for."""
         found = ranking.entries(windows.now)
         totals = ranking.totals(found)
-        self.knowledge.learn(found, [*first, *self._sure(found, totals)], thoroughly=thoroughly)
+        if first:
+            self.knowledge.learn(found, first)
+        by_table = bool(self._wishes.filter.tables)
+        self.knowledge.learn(found, self._sure(found, totals), thoroughly=by_table, cost_ms=self._cost_ms)
         reader = self.source.reader
         rows = ROLE_NAMES.rows(reader.conn, reader.server.version, {"oids": sorted({entry.userid for entry in found})})
         users = {row.oid: row.rolname for row in rows}
@@ -161,10 +170,16 @@ class Observed:
             every = ranking.compared(every, old, windows.before.seconds)
         return every, totals
 
+    def _why_still(self) -> tuple[tuple[str, str | None], ...]:
+        """Where nothing is counted, because that is switched off."""
+        reader = self.source.reader
+        barred = access.look(reader.conn, reader.server, reader.surroundings)
+        return () if barred is None else ((barred.message, "\n".join(barred.steps)),)
+
     def told(self, statements: Sequence[Statement]) -> list[Statement]:
-        """The same with their texts."""
+        """The same with their texts, and what these say."""
         self.knowledge.read([item.queryid for item in statements if item.queryid is not None])
-        return [ranking.with_text(item, self.knowledge.texts) for item in statements]
+        return [ranking.with_text(item, self.knowledge.texts, self.knowledge.traits) for item in statements]
 
     def bared(self, statements: Sequence[Statement]) -> list[Statement]:
         """The same with their values, for whoever asks for them."""

@@ -126,5 +126,5 @@ def leave_texts(
     wanted = [] if part is None else texts.wanted(interval, part, known)
     if wanted:
         with contextlib.suppress(psycopg.Error):
-            found = texts.fetch(source.conn, source.surroundings, wanted)
+            found = texts.fetch(source.conn, source.surroundings, wanted).texts
             store.attempt(lambda kept: snapshots.keep_texts(kept, target_id, found), reading=False)

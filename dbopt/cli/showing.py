@@ -64,7 +64,7 @@ def show(session: Session, wishes: Wishes, wanted: str, analysis: Analysis | Non
 def _detail(observed: Observed, wishes: Wishes, wanted: str, analysis: Analysis | None) -> Detail:
     windows, lacks = observed.windows()
     first = [int(wanted)] if _QUERYID.fullmatch(wanted) else []
-    every, _ = observed.every(windows, first=first, thoroughly=True)
+    every, _ = observed.every(windows, first=first)
     statement = next((item for item in every if _is_it(item, wanted)), None) or _idle(observed, wanted)
     [statement] = observed.told([statement])
     if wishes.plans:

@@ -305,6 +305,7 @@ def _list(session: Session, wishes: Any) -> int:
     from dbopt.cli.workloads import Unseen, Workloads
     from dbopt.render.workload import write_workloads
 
+    elsewhere = () if wishes.database is None else ("--database", wishes.database)
     with Workloads(session, wishes) as workloads:
 
         def write(output: Any, found: Any) -> None:
@@ -317,7 +318,7 @@ def _list(session: Session, wishes: Any) -> int:
                 seen,
                 several=len(found) > 1,
                 literals=wishes.literals,
-                call=lambda *options: session.call("slow-queries", *options, specs=False),
+                call=lambda *options: session.call("slow-queries", *options, *elsewhere, specs=False),
                 sort=wishes.sort,
                 event=wishes.every is not None,
             )

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from dbopt.config import Target
     from dbopt.postgres.statement_counters import StatementCounters
     from dbopt.snapshot.model import Part
+    from dbopt.snapshot.texts import Fetched
 
 _FAMILIES = (Family.STATEMENTS,)
 
@@ -138,10 +139,11 @@ class StatementSource:
         if dbname not in names:
             raise Error(f"{self.reader.place} has no database {dbname}", hint=f"It has: {', '.join(names)}.")
 
-    def fetch(self, queryids: Collection[int]) -> Mapping[int, str]:
+    def fetch(self, queryids: Collection[int], bytes_max: int) -> Fetched:
         """Normalized texts."""
-        return texts.fetch(self.reader.conn, self.reader.surroundings, queryids, dbid=self._dbid)
+        reader = self.reader
+        return texts.fetch(reader.conn, reader.surroundings, queryids, dbid=self._dbid, bytes_max=bytes_max)
 
     def fetch_raw(self, queryids: Collection[int]) -> Mapping[int, str]:
         """With whatever values stand in them."""
-        return texts.fetch_raw(self.reader.conn, self.reader.surroundings, queryids, dbid=self._dbid)
+        return texts.fetch_raw(self.reader.conn, self.reader.surroundings, queryids, dbid=self._dbid).texts

@@ -209,27 +209,35 @@ CHANGED_STATEMENTS = Query(
 
 @dataclass(frozen=True, slots=True)
 class StatementText:
+    """`query` None: it would be more than was asked for."""
+
     queryid: int
-    query: str
+    query: str | None
 
 
-# Of the database given, else of this one. The whole of the texts passes through the server's memory, whatever is asked
-# for; see TEXTS_WORK_MEM.
+# Of the database given, else of this one; in the order of the ids, until together they are too long. The whole of the
+# texts passes through the server's memory, whatever is asked for; see TEXTS_WORK_MEM.
 STATEMENT_TEXTS = Query(
     "statement-texts",
     StatementText,
     {
         OLDEST_COUNTED: """
         /* dbopt: texts of statements */
-        SELECT DISTINCT ON (s.queryid) s.queryid, s.query
-          FROM {schema}.pg_stat_statements(true) AS s
-         WHERE s.dbid = COALESCE(%(dbid)s::oid, (SELECT d.oid FROM pg_catalog.pg_database AS d
-                                                  WHERE d.datname = pg_catalog.current_database()))
-           AND s.queryid = ANY (%(queryids)s) AND s.query IS NOT NULL
-         ORDER BY s.queryid, s.userid
+        SELECT t.queryid,
+               CASE WHEN pg_catalog.sum(pg_catalog.octet_length(t.query)) OVER (ORDER BY t.place) <= %(bytes_max)s
+                    THEN t.query END AS query
+          FROM (SELECT DISTINCT ON (w.place) w.place, s.queryid, s.query
+                  FROM {schema}.pg_stat_statements(true) AS s
+                  JOIN ROWS FROM (pg_catalog.unnest(%(queryids)s::int8[])) WITH ORDINALITY AS w(queryid, place)
+                    ON w.queryid = s.queryid
+                 WHERE s.dbid = COALESCE(%(dbid)s::oid, (SELECT d.oid FROM pg_catalog.pg_database AS d
+                                                          WHERE d.datname = pg_catalog.current_database()))
+                   AND s.query IS NOT NULL
+                 ORDER BY w.place, s.userid) AS t
+         ORDER BY t.place
         """
     },
-    example={"queryids": [], "dbid": None},
+    example={"queryids": [], "dbid": None, "bytes_max": 0},
     extension=EXTENSION,
 )
 # So that 72 MB of texts, as seen on servers with long statements, need no temporary file: they are held once, for as

@@ -47,6 +47,8 @@ def _workload(about: About, workload: Workload, literals: bool, sort: Sort) -> d
             "own_time_ms": others.own_time_ms,
             "textless": others.textless,
             "textless_time_ms": others.textless_time_ms,
+            "unread": others.unread,
+            "unread_time_ms": others.unread_time_ms,
         },
         "notes": workload.notes,
         "lacks": lacks(workload.lacks),

@@ -202,6 +202,8 @@ _WORKLOAD: dict[str, _Schema] = {
             "own_time_ms": _MS,
             "textless": _COUNT,
             "textless_time_ms": _MS,
+            "unread": _COUNT,
+            "unread_time_ms": _MS,
         },
         "What is counted and not shown, by reason; what has no text may be shown.",
     ),

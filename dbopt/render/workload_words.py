@@ -116,7 +116,7 @@ def totals(workload: Workload, sort: Sort) -> str:
     """How much there was, and how much of it is shown."""
     shown = len(workload.statements)
     others = workload.others
-    every = shown + others.filtered + others.quick + others.more + others.utility + others.own
+    every = shown + others.filtered + others.quick + others.more + others.utility + others.own + others.unread
     whole, seconds = workload.totals, workload.span.seconds
     if not whole.calls and not whole.total_exec_time_ms:
         return "no statement was seen in that time" if not every else f"{every:,} statements, no time"
@@ -148,6 +148,8 @@ def left_out(others: Others) -> Iterator[str]:
         yield f"{others.utility:,} utility ({length(others.utility_time_ms / 1000)}; --utility)"
     if others.own:
         yield f"{others.own:,} of dbopt ({length(others.own_time_ms / 1000)}; --own)"
+    if others.unread:
+        yield f"{others.unread:,} that took less than to read their texts ({length(others.unread_time_ms / 1000)})"
 
 
 def textless(others: Others) -> str | None:

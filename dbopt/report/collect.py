@@ -95,5 +95,5 @@ def fetch_texts(conn: Connection, surroundings: Surroundings, queryids: Collecti
     """Masked. An extra: without it the page shows their numbers alone."""
     if queryids:
         with contextlib.suppress(psycopg.Error, LookupError):
-            return texts.fetch(conn, surroundings, queryids)
+            return texts.fetch(conn, surroundings, queryids).texts
     return {}

@@ -6,17 +6,27 @@ was prepared before its entry was dropped, stand there as they were sent.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from psycopg.errors import CharacterNotInRepertoire, UntranslatableCharacter
 from psycopg.sql import SQL
 
 from dbopt.postgres.connect import set_in_transaction
+from dbopt.postgres.counters import ACTIVITY, SERVER_COUNTERS
 from dbopt.postgres.normalized import normalized
-from dbopt.postgres.statement_counters import STATEMENT_TEXTS, TEXTS_WORK_MEM
+from dbopt.postgres.server import FACTS
+from dbopt.postgres.statement_counters import (
+    CHANGED_STATEMENTS,
+    STATEMENT_COUNTERS,
+    STATEMENT_TEXTS,
+    TEXTS_WORK_MEM,
+)
+from dbopt.postgres.surroundings import SURROUNDINGS
+from dbopt.values import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator
 
     from psycopg.sql import Composed
 
@@ -24,23 +34,50 @@ if TYPE_CHECKING:
     from dbopt.postgres.surroundings import Surroundings
     from dbopt.snapshot.model import Change, Interval, Part
 
+Params = Mapping[str, object] | None
+
 # Texts are kept of those that cost most in some interval; nobody asks for the others.
 TOP = 100
 # Reading one text makes the server read all of them, a quarter of a second where they are long: not for a trifle.
 _LEAST_SHARE = 0.01
 
 
+# More than anybody has.
+_NO_LIMIT_BYTES = 2**40
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """By queryid; those that are gone are missing. `passed_over`: those that would have been too much."""
+
+    texts: Mapping[int, str]
+    passed_over: frozenset[int] = frozenset()
+
+
 def fetch(
-    conn: Connection, surroundings: Surroundings, queryids: Collection[int], *, dbid: int | None = None
-) -> dict[int, str]:
-    """By queryid, normalized; those that are gone are missing. `conn` in autocommit. `dbid`: of another database."""
-    found = fetch_raw(conn, surroundings, queryids, dbid=dbid)
-    return {queryid: normalized(text) for queryid, text in found.items()}
+    conn: Connection,
+    surroundings: Surroundings,
+    queryids: Collection[int],
+    *,
+    dbid: int | None = None,
+    bytes_max: int = _NO_LIMIT_BYTES,
+) -> Fetched:
+    """Normalized, in the order of the ids until they are too long together. `conn` in autocommit. `dbid`: of another
+    database.
+    """
+    found = fetch_raw(conn, surroundings, queryids, dbid=dbid, bytes_max=bytes_max)
+    texts = {queryid: normalized(text) for queryid, text in found.texts.items()}
+    return Fetched(texts, found.passed_over)
 
 
 def fetch_raw(
-    conn: Connection, surroundings: Surroundings, queryids: Collection[int], *, dbid: int | None = None
-) -> dict[int, str]:
+    conn: Connection,
+    surroundings: Surroundings,
+    queryids: Collection[int],
+    *,
+    dbid: int | None = None,
+    bytes_max: int = _NO_LIMIT_BYTES,
+) -> Fetched:
     """As the server has them, with values: for whoever has asked to see them, never to be kept.
 
     None at all where one of them, of whatever database, cannot be written in this one's encoding: the server then
@@ -54,19 +91,40 @@ def fetch_raw(
         with conn.transaction():
             set_in_transaction(conn, {"work_mem": TEXTS_WORK_MEM, "client_encoding": encoding})
             query = STATEMENT_TEXTS.composed(version, schema)
-            parameters = {"queryids": list(queryids), "dbid": dbid}
+            parameters = {"queryids": list(queryids), "dbid": dbid, "bytes_max": bytes_max}
             rows = conn.execute(query, parameters).fetchall()
-            rows += _itself(conn, query, parameters)
+            rows += _own(conn, surroundings, query, parameters)
     except (CharacterNotInRepertoire, UntranslatableCharacter):
-        return {}
-    return {int(row[0]): row[1] if isinstance(row[1], str) else row[1].decode(errors="replace") for row in rows}
+        return Fetched({})
+    texts = {int(row[0]): row[1] for row in rows if row[1] is not None}
+    return Fetched(
+        {key: text if isinstance(text, str) else text.decode(errors="replace") for key, text in texts.items()},
+        frozenset(int(row[0]) for row in rows if row[1] is None),
+    )
 
 
-def _itself(conn: Connection, query: Composed, parameters: Mapping[str, object]) -> list[tuple[int, str]]:
-    """The id of this very look, and its text: it costs so much that the next reading would ask what it was."""
-    found = conn.execute(SQL("EXPLAIN /* dbopt: its own id */ (VERBOSE, FORMAT JSON) ") + query, parameters).fetchone()
-    identifier = None if found is None else found[0][0].get("Query Identifier")  # 14+
-    return [] if identifier is None else [(identifier, query.as_string(conn))]
+# What dbopt asks most, and costs most of what it asks. Their parameters are of one type whatever they are.
+_ASKED = (STATEMENT_COUNTERS, CHANGED_STATEMENTS, SERVER_COUNTERS, ACTIVITY, SURROUNDINGS, FACTS)
+
+
+def _own(conn: Connection, surroundings: Surroundings, looks: Composed, looked: Params) -> Iterator[tuple[int, str]]:
+    """The ids and texts of dbopt's own statements, this very look among them: the next reading would have all texts
+    read again to find out what they are.
+    """
+    asked: list[tuple[SQL | Composed, Params]] = [(looks, looked)]
+    for query in _ASKED:
+        if query.extension is None:
+            asked.append((SQL(query.text(divmod(conn.info.server_version, 10_000))), query.example))
+        elif surroundings.can_answer(query):
+            schema, version = surroundings.extension(query.extension)
+            asked.append((query.composed(version, schema), query.example))
+    for text, parameters in asked:
+        explain = SQL("EXPLAIN /* dbopt: its own id */ (VERBOSE, FORMAT JSON) ") + text
+        row = conn.execute(explain, parameters, prepare=False).fetchone()
+        identifier = None if row is None else row[0][0].get("Query Identifier")  # 14+
+        if identifier is None:
+            return
+        yield identifier, text.as_string(conn)
 
 
 def wanted(interval: Interval | None, now: Part, known: Collection[int]) -> list[int]:

@@ -58,7 +58,10 @@ def traits(text: str) -> Traits:
 
 
 def _kind(node: Node) -> Kind:
+    """What EXECUTE runs stands in pg_stat_statements as it was prepared; PREPARE itself is never there."""
     name = node.WhichOneof("node")
+    if name == "prepare_stmt":
+        return _kind(node.prepare_stmt.query)
     if name == "select_stmt" and node.select_stmt.HasField("into_clause"):
         return Kind.UTILITY  # SELECT INTO is CREATE TABLE AS
     return _KINDS.get(name, Kind.UTILITY)

@@ -247,6 +247,8 @@ class Others:
     utility_time_ms: float = 0.0
     own_time_ms: float = 0.0
     textless_time_ms: float = 0.0
+    unread: int = 0  # to have their texts read would cost the server more than they have
+    unread_time_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Collection
 from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,11 @@ class Sort(StrEnum):
     PLANNING = "planning"
     VARIANCE = "variance"
     CHANGE = "change"  # of --vs: how much more time it takes each second than it did
+
+    @property
+    def is_by_time(self) -> bool:
+        """What is ranked by something else than time is not judged by it."""
+        return self in (Sort.TOTAL, Sort.MEAN, Sort.VARIANCE)
 
 
 def _change(statement: Statement) -> float | None:
@@ -86,6 +92,14 @@ class Filter:
     tables: tuple[str, ...] = ()
     utility: bool = False
     own: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Textless:
+    """Ids of which nobody knows what they are. `gone`: nor can know. `unread`: to find out costs more than they do."""
+
+    gone: Collection[int] = ()
+    unread: Collection[int] = ()
 
 
 def entries(interval: Interval) -> list[Entry]:
@@ -176,15 +190,21 @@ def compared(now: Sequence[Statement], before: Sequence[Statement], seconds: flo
 
 
 def chosen(
-    statements: Iterable[Statement], wanted: Filter, sort: Sort, limit: int | None
+    statements: Iterable[Statement],
+    wanted: Filter,
+    sort: Sort,
+    limit: int | None,
+    textless: Textless | None = None,
 ) -> tuple[list[Statement], Others]:
     """Those to be shown, in their order, and what is left out."""
+    textless = textless or Textless()
     kept: list[Statement] = []
-    left = dict.fromkeys(("filtered", "quick", "utility", "own", "textless"), 0)
-    times = {"utility": 0.0, "own": 0.0, "textless": 0.0}
+    left = dict.fromkeys(("filtered", "quick", "utility", "own", "textless", "unread"), 0)
+    times = {"utility": 0.0, "own": 0.0, "textless": 0.0, "unread": 0.0}
     for item in statements:
-        reason = _left_out(item, wanted, sort)
-        if item.fingerprint is None:
+        is_unread = item.fingerprint is None and item.queryid in textless.unread
+        reason = "unread" if is_unread else _left_out(item, wanted, sort)
+        if item.fingerprint is None and item.queryid in textless.gone:
             left["textless"] += 1
             times["textless"] += item.counters.total_exec_time_ms
         if reason is None:
@@ -204,9 +224,11 @@ def chosen(
         utility=left["utility"],
         own=left["own"],
         textless=left["textless"],
+        unread=left["unread"],
         utility_time_ms=times["utility"],
         own_time_ms=times["own"],
         textless_time_ms=times["textless"],
+        unread_time_ms=times["unread"],
     )
     return ranked[:limit], others
 
@@ -225,10 +247,8 @@ def _left_out(item: Statement, wanted: Filter, sort: Sort) -> str | None:
     mean = item.counters.mean_exec_time_ms or 0.0
     if wanted.min_mean_ms is not None:
         return "quick" if mean < wanted.min_mean_ms else None
-    # What is ranked by something else than time is not judged by it.
-    by_time = sort in (Sort.TOTAL, Sort.MEAN, Sort.VARIANCE)
     costs = (item.share or 0.0) >= COSTLY_SHARE or (item.calls_share or 0.0) >= FREQUENT_SHARE
-    return "quick" if by_time and mean < wanted.slow_ms and not costs else None
+    return "quick" if sort.is_by_time and mean < wanted.slow_ms and not costs else None
 
 
 def fits_table(name: str, patterns: Sequence[str]) -> bool:
@@ -263,6 +283,10 @@ def _fits(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern.replace("[", "[[]")) for pattern in patterns)
 
 
-def with_text(statement: Statement, texts: Mapping[int, str]) -> Statement:
-    """With the text of the costliest of its ids that has one."""
-    return replace(statement, query=next((texts[item] for item in statement.queryids if item in texts), None))
+def with_text(statement: Statement, texts: Mapping[int, str], traits: Mapping[int, Traits]) -> Statement:
+    """With the text of the costliest of its ids that has one. One that nobody had taken apart is what its text says."""
+    query = next((texts[item] for item in statement.queryids if item in texts), None)
+    known = None if statement.queryid is None else traits.get(statement.queryid)
+    if statement.fingerprint is not None or known is None:
+        return replace(statement, query=query)
+    return replace(statement, query=query, fingerprint=known.fingerprint, kind=known.kind, relations=known.relations)

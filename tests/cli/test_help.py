@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).parents[2] / "docs"
 SNAPSHOTS = Path(__file__).parent / "snapshots"
-EXAMPLES_OF_OTHERS = {"demo"}  # starts a server of its own; its own tests run it
+EXAMPLES_OF_OTHERS = {"demo", "slow-queries"}  # with a server, or statements, of their own; their own tests run them
 
 
 @pytest.mark.parametrize(

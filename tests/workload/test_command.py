@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,12 +14,29 @@ from helpers import wait_until
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from dbopt.cli.frame import Commands
+from dbopt.cli.knowing import Knowledge
+from dbopt.postgres.connect import connect
+from dbopt.postgres.server import inspect
+from dbopt.postgres.surroundings import SURROUNDINGS
+from dbopt.snapshot import changed
+from dbopt.snapshot.collect import collect
+from dbopt.snapshot.model import Family
+from dbopt.snapshot.texts import Fetched
+from dbopt.store.aside import Aside
+from dbopt.store.location import NONE
+from dbopt.workload.model import Counters
+from dbopt.workload.statements import Entry
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from cli_runner import Result
     from server import Database, Server
+
+    from dbopt.postgres.connect import Connection
+    from dbopt.snapshot.model import Part
 
     Run = Callable[..., Result]
 
@@ -291,3 +310,101 @@ def test_the_first_screen_names_what_to_type_next(run_cli: Run, shop: Database, 
     assert result.code == 0
     assert "sequential-scan" in result.out
     assert re.search(r"slow-queries show|show -?\d+", result.out)
+
+
+def test_examples_run_as_written(run_cli: Run, shop: Database, store: dict[str, str]) -> None:
+    """But for the id, and for how long a sample takes."""
+    queryid = found(run_cli, shop, "--sort", "calls", env=store)["statements"][0]["queryid"]
+    made: Any = Commands().get_command(None, "slow-queries")
+    for example in made.examples:
+        words = ["300ms" if word == "30s" else queryid if word.isdigit() else word for word in shlex.split(example)]
+        result = run_cli(*words[1:], env={**store, "DATABASE_URL": shop.conninfo})
+        assert result.code == 0, (example, result.err)
+
+
+def test_a_statement_of_execute_is_what_was_prepared(run_cli: Run, shop: Database, store: dict[str, str]) -> None:
+    with shop.connect(autocommit=True) as conn:
+        conn.execute("PREPARE by_note (text) AS SELECT id FROM orders WHERE note = $1 AND id > 5")
+        conn.execute("EXECUTE by_note('n')")
+    item = by_text(found(run_cli, shop, "--sort", "calls", "--limit", "200", env=store), "PREPARE by_note")
+    assert item["kind"] == "select"
+    assert "orders" in item["plan_summary"]["summary"]
+
+
+def test_without_an_earlier_time_the_costliest_are_shown(run_cli: Run, shop: Database, store: dict[str, str]) -> None:
+    found(run_cli, shop, env=store)
+    work(shop)
+    document = found(run_cli, shop, "--since", "1h", "--vs", "1d", "--min-mean", EVERYTHING, env=store)
+    assert by_text(document, "WHERE customer_id =")["calls"] == 30
+    assert document["notes"] == ["nothing is kept about the time to compare with"]
+
+
+def test_what_has_changed_is_read_like_the_whole(shop: Database) -> None:
+    """Reading after reading, with calls, a reset of one entry and one made anew in between."""
+    with connect(shop.conninfo, command="test", read_only=True) as conn:
+        server = inspect(conn)
+        surroundings = SURROUNDINGS.rows(conn, server.version)[0]
+        if not changed.can_read(server, surroundings):
+            pytest.skip("this server is slow to look values up in a list")
+
+        def whole() -> Part:
+            return collect(conn, server, surroundings, (Family.STATEMENTS,)).snapshot.parts[Family.STATEMENTS]
+
+        known = whole()
+        for event in (
+            lambda: work(shop, 3),
+            lambda: None,
+            lambda: shop.sql("SELECT 1 AS never_before, 2 AS so_many, 3 AS columns"),
+            lambda: (reset_one(shop, "never_before"), shop.sql("SELECT 1 AS never_before, 2 AS so_many, 3 AS columns")),
+        ):
+            event()
+            part = changed.statements(conn, surroundings, whole_of_server(conn, server, surroundings), known)
+            now = whole()
+            assert part is not None
+            ours = {key for key, item in now.subjects.items() if item.name in own_ids(shop)}  # they count themselves
+            assert {key: item for key, item in part.subjects.items() if key not in ours} == {
+                key: item for key, item in now.subjects.items() if key not in ours
+            }
+            known = part
+
+
+def whole_of_server(conn: Connection, server: Any, surroundings: Any) -> Part:
+    return collect(conn, server, surroundings, ()).snapshot.parts[Family.SERVER]
+
+
+def reset_one(shop: Database, words: str) -> None:
+    shop.sql(
+        "SELECT pg_stat_statements_reset(0, 0, queryid) FROM pg_stat_statements"
+        f" WHERE query LIKE '%{words}%' AND query NOT LIKE '%reset%'"
+    )
+
+
+def own_ids(shop: Database) -> set[str]:
+    """Whatever is asked about pg_stat_statements."""
+    return {row[0] for row in shop.sql("SELECT queryid::text FROM pg_stat_statements WHERE query LIKE '%pg_stat%'")}
+
+
+def test_long_texts_are_taken_apart_only_as_far_as_that_takes_no_time() -> None:
+    """The others are known to be too much, and are not asked for again unless they are shown."""
+    asked: list[tuple[int, ...]] = []
+
+    def fetch(queryids: Collection[int], bytes_max: int) -> Fetched:
+        asked.append(tuple(queryids))
+        return Fetched({1: "SELECT a FROM t"}, frozenset({2}))
+
+    known = Knowledge(Aside(NONE, ""), fetch)
+    entries = [
+        Entry(queryid=queryid, userid=10, counters=Counters(calls=1, total_exec_time_ms=ms), seconds=1, toplevel=True)
+        for queryid, ms in ((1, 50.0), (2, 40.0), (3, 10.0))
+    ]
+    known.learn(entries, [3], cost_ms=20)
+    assert asked == [(1, 2, 3)]
+    assert known.gone == {3}
+    known.learn(entries, [], cost_ms=20)
+    assert len(asked) == 1
+    assert known.unread([1, 2, 3, 4]) == {4}
+    trifle = [*entries, replace(entries[0], queryid=4, counters=Counters(calls=1, total_exec_time_ms=19))]
+    known.learn(trifle, [4], cost_ms=20)
+    assert len(asked) == 1  # to find out costs more than it does
+    known.learn(trifle, [4], cost_ms=18)
+    assert asked[1] == (4,)

@@ -95,7 +95,7 @@ def test_other_statements(texts: tuple[str, ...]) -> None:
         ("SELECT (WITH q AS (SELECT 1 FROM k) SELECT 1 FROM q) FROM q", Kind.SELECT, ("k", "q")),
         ("SELECT a INTO new FROM t", Kind.UTILITY, ("new", "t")),
         ("EXPLAIN INSERT INTO t SELECT 1", Kind.UTILITY, ("t",)),
-        ("PREPARE p AS SELECT 1 FROM t", Kind.UTILITY, ("t",)),
+        ("PREPARE p AS SELECT 1 FROM t", Kind.SELECT, ("t",)),
         ("DECLARE c CURSOR FOR SELECT 1 FROM t", Kind.UTILITY, ("t",)),
         ("COPY (SELECT 1 FROM t) TO STDOUT", Kind.UTILITY, ("t",)),
         ("CREATE TABLE n AS SELECT 1 FROM t", Kind.UTILITY, ("n", "t")),

@@ -312,7 +312,7 @@ def _fetched(conninfo: str) -> list[str]:
         version = (conn.info.server_version // 10000, conn.info.server_version % 10000)
         surroundings = SURROUNDINGS.rows(conn, version)[0]
         rows = conn.execute("SELECT queryid FROM public.pg_stat_statements(false)").fetchall()
-        return list(texts.fetch(conn, surroundings, [row[0] for row in rows]).values())
+        return list(texts.fetch(conn, surroundings, [row[0] for row in rows]).texts.values())
 
 
 def test_a_text_that_is_no_sql_is_left_alone() -> None:

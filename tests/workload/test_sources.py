@@ -216,7 +216,7 @@ def test_statements_of_other_databases(database: Database, pg: TestServer) -> No
             everywhere = rows_of(STATEMENT_COUNTERS_OF_SERVER, conn, surroundings, datnames=None)
             named = rows_of(STATEMENT_COUNTERS_OF_SERVER, conn, surroundings, datnames=[other.name, "not there"])
             ids = [row.queryid for row in named]
-            texts = rows_of(STATEMENT_TEXTS, conn, surroundings, queryids=ids, dbid=dbid)
+            texts = rows_of(STATEMENT_TEXTS, conn, surroundings, queryids=ids, dbid=dbid, bytes_max=10_000)
         assert {other.name, database.name} <= {row.datname for row in everywhere}
         assert {(row.dbid, row.datname) for row in named} == {(dbid, other.name)}
         assert "SELECT id FROM only_there" in {row.query for row in texts}
@@ -235,11 +235,11 @@ def test_a_text_that_the_server_cannot_convert(database: Database, pg: TestServe
             other.execute(b'SELECT 1 AS "caf\xe9"')
         with session(database) as (conn, server, surroundings):
             with pytest.raises((errors.CharacterNotInRepertoire, errors.UntranslatableCharacter)):
-                rows_of(STATEMENT_TEXTS, conn, surroundings, queryids=[1], dbid=None)
+                rows_of(STATEMENT_TEXTS, conn, surroundings, queryids=[1], dbid=None, bytes_max=1)
             reason, step = untold(conn, server, surroundings)
             assert f"{name} (SQL_ASCII)" in reason
             database.sql(step or "")
-            assert rows_of(STATEMENT_TEXTS, conn, surroundings, queryids=[1], dbid=None) == []
+            assert rows_of(STATEMENT_TEXTS, conn, surroundings, queryids=[1], dbid=None, bytes_max=1) == []
     finally:
         # Left behind, it would do the same to every test after this one.
         database.sql(f"SELECT pg_stat_statements_reset(0, (SELECT oid FROM pg_database WHERE datname = '{name}'), 0)")

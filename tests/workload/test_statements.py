@@ -13,6 +13,7 @@ from dbopt.workload.statements import (
     FREQUENT_SHARE,
     Filter,
     Sort,
+    Textless,
     chosen,
     compared,
     entries,
@@ -80,9 +81,15 @@ def test_what_is_not_known_stands_alone_and_is_counted() -> None:
     every = grouped(entries(window), {}, {}, whole=Counters(total_exec_time_ms=110_000))
     assert [item.fingerprint for item in every] == [None, None]
     assert every[0].users == ("role 1",)
-    shown, others = chosen(every, Filter(slow_ms=SLOW_MS), Sort.TOTAL, None)
+    shown, others = chosen(every, Filter(slow_ms=SLOW_MS), Sort.TOTAL, None, Textless(gone={11, 12}))
     assert [item.queryids for item in shown] == [(12,), (11,)]
     assert (others.textless, others.textless_time_ms) == (2, 110_000)
+
+
+def test_what_costs_less_than_to_find_out_what_it_is_is_only_counted() -> None:
+    every = grouped(entries(interval(change("11/1/1", 1, 600))), {}, {}, whole=Counters(total_exec_time_ms=600))
+    shown, others = chosen(every, Filter(slow_ms=SLOW_MS), Sort.TOTAL, None, Textless(unread={11}))
+    assert (shown, others.unread, others.unread_time_ms) == ([], 1, 600)
 
 
 def test_statements_within_functions_are_shown_and_not_summed_twice() -> None:
@@ -221,9 +228,15 @@ def test_one_without_a_text_is_compared_by_its_id() -> None:
 
 
 def test_a_text_is_that_of_the_costliest_id_that_has_one() -> None:
-    assert with_text(statement(queryids=(1, 2)), {2: "SELECT 2", 1: "SELECT 1"}).query == "SELECT 1"
-    assert with_text(statement(queryids=(1, 2)), {2: "SELECT 2"}).query == "SELECT 2"
-    assert with_text(statement(), {}).query is None
+    assert with_text(statement(queryids=(1, 2)), {2: "SELECT 2", 1: "SELECT 1"}, {}).query == "SELECT 1"
+    assert with_text(statement(queryids=(1, 2)), {2: "SELECT 2"}, {}).query == "SELECT 2"
+    assert with_text(statement(), {}, {}).query is None
+
+
+def test_one_that_nobody_has_taken_apart_is_what_its_text_says() -> None:
+    alone = Statement(fingerprint=None, queryids=(1,), counters=Counters())
+    told = with_text(alone, {1: "SELECT 1"}, {1: traits("f", "t")})
+    assert (told.fingerprint, told.kind, told.relations) == ("f", Kind.SELECT, ("t",))
 
 
 def part(*, own: bool, since: datetime | None) -> Part:
