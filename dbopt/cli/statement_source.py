@@ -92,12 +92,13 @@ class StatementSource:
         )
 
     def _changed(self, known: Part | None) -> Collected | None:
+        """Of this database, by what has changed since; None where that cannot be told."""
         reader = self.reader
-        if (
-            known is None
-            or self.elsewhere is not None
-            or lacking(Family.STATEMENTS, reader.server, reader.surroundings)
-        ):
+        if known is None or self.elsewhere is not None:
+            return None
+        if lacking(Family.STATEMENTS, reader.server, reader.surroundings) is not None:
+            return None
+        if not changed.can_read(reader.server, reader.surroundings):
             return None
         taken = reader.read(())
         parts = taken.snapshot.parts

@@ -351,12 +351,11 @@ def test_what_has_changed_is_read_like_the_whole(shop: Database) -> None:
             return collect(conn, server, surroundings, (Family.STATEMENTS,)).snapshot.parts[Family.STATEMENTS]
 
         known = whole()
-        for event in (
-            lambda: work(shop, 3),
-            lambda: None,
-            lambda: shop.sql("SELECT 1 AS never_before, 2 AS so_many, 3 AS columns"),
-            lambda: (reset_one(shop, "never_before"), shop.sql("SELECT 1 AS never_before, 2 AS so_many, 3 AS columns")),
-        ):
+        new = "SELECT 1 AS never_before, 2 AS so_many, 3 AS columns"
+        events: list[Callable[[], object]] = [lambda: work(shop, 3), lambda: None, lambda: shop.sql(new)]
+        if server.version >= (17,):  # from 1.11 on it is seen that one was made anew and called as often as before
+            events.append(lambda: (reset_one(shop, "never_before"), shop.sql(new)))
+        for event in events:
             event()
             part = changed.statements(conn, surroundings, whole_of_server(conn, server, surroundings), known)
             now = whole()
