@@ -33,12 +33,13 @@ SERVERS = ROOT / "tests" / "servers"
 DEBIAN = Path("/usr/lib/postgresql/15/bin")
 # Of a test and its server one waits for the other, so that a run keeps some one core busy.
 AT_A_TIME = min(os.cpu_count() or 1, 3)
-# On the oldest, on Debian's 15 and, in `make test`, on 18 run all tests that talk to a server. On those between them
-# run the ones that could tell the majors apart: every query, definitions and builds of indexes, counters and what
-# resets them, every check of health about planted faults, healthy servers, locks, roles and resets. What goes on from
-# there without regard to versions would take as long again on each of them. --everything: everywhere.
+# On the oldest and, in `make test`, on the newest run all tests that talk to a server. On those between them run the
+# ones that could tell the majors apart: every query, definitions and builds of indexes, counters and what resets them,
+# plans of statements, every check of health about planted faults, healthy servers, locks, roles and resets. What goes
+# on from there without regard to versions would take as long again on each of them. --everything: everywhere.
 HEALTH_EVERYWHERE = ("checks", "duplicates", "lock_queue", "reset", "roles", "workload")
 CLI_EVERYWHERE = ("connection", "reset_metrics")
+WORKLOAD_EVERYWHERE = ("command", "explain", "parameters", "sample", "scene", "sources")
 NOT_BETWEEN = (
     *("tests/demo", "tests/history", "tests/report", "tests/stats", "tests/store"),
     *("tests/test_docs.py", "tests/test_embedded.py"),
@@ -123,9 +124,10 @@ def npm_binaries() -> tuple[list[Binaries], list[Outcome]]:
 
 def left_out(binaries: Binaries, oldest: Binaries) -> list[str]:
     """Options by which pytest leaves out what other servers of the matrix run."""
-    if binaries.bindir in (oldest.bindir, DEBIAN):
+    if binaries.bindir == oldest.bindir:
         return []
-    single = [*_others("health", HEALTH_EVERYWHERE), *_others("cli", CLI_EVERYWHERE)]
+    everywhere = {"health": HEALTH_EVERYWHERE, "cli": CLI_EVERYWHERE, "workload": WORKLOAD_EVERYWHERE}
+    single = [file for folder, kept in everywhere.items() for file in _others(folder, kept)]
     return [f"--ignore={path}" for path in (*single, *NOT_BETWEEN)]
 
 
