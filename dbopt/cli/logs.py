@@ -90,4 +90,4 @@ def _with_advice(statement: Statement) -> Statement:
         plan = next((node for node in map(root, statement.planned.documents) if node is not None), None)
     scene = Scene(statement=statement, plan=plan, relations={})
     on_plan = () if plan is None else findings.look(scene, on_plan=True)
-    return replace(statement, advice=(*on_plan, *findings.look(scene, on_plan=False)))
+    return replace(statement, advice=(*on_plan, *findings.look(scene, on_plan=False, found=on_plan)))

@@ -131,11 +131,12 @@ class Planning:
         ]
         if look is not None and at is not None and key in made:
             shapes = _with_new(shapes, tree(look.planned), at)
-        on_counters = findings.look(Scene(statement=statement, plan=None, relations={}), on_plan=False)
+        on_plan = () if look is None else look.advice
+        on_counters = findings.look(Scene(statement=statement, plan=None, relations={}), on_plan=False, found=on_plan)
         return replace(
             statement,
             planned=_unplannable(statement) if look is None else look.planned,
-            advice=(*(() if look is None else look.advice), *on_counters),
+            advice=(*on_plan, *on_counters),
             flips=tuple(Flip(before=before, after=after) for after, before in pairwise(shapes)),
         )
 

@@ -116,6 +116,7 @@ def _idle(observed: Observed, wanted: str) -> Statement:
 def _analyzed(observed: Observed, statement: Statement, analysis: Analysis) -> Statement:
     from dbopt.workload import findings
     from dbopt.workload.explain import Planner
+    from dbopt.workload.finding import Scene
     from dbopt.workload.scene import scene, scenes_facts
 
     if statement.query is None or not statement.kind.has_plan:
@@ -131,8 +132,9 @@ def _analyzed(observed: Observed, statement: Statement, analysis: Analysis) -> S
     if node is None:
         return replace(statement, planned=planned)
     known = scenes_facts(observed.source.planner.conn, observed.source.planner.server, [node])
-    on_counters = [item for item in statement.advice if not findings.load(item.code).needs_plan]
-    advice = (*findings.look(scene(known, statement, node), on_plan=True), *on_counters)
+    on_plan = findings.look(scene(known, statement, node), on_plan=True)
+    on_counters = findings.look(Scene(statement=statement, plan=None, relations={}), on_plan=False, found=on_plan)
+    advice = (*on_plan, *on_counters)
     return replace(statement, planned=planned, advice=advice)
 
 

@@ -59,9 +59,10 @@ def as_they_stand(part: Part) -> Windows:
     windows = Windows(now=since_reset(part), span=reset_span(part))
     if not _is_old(part):
         return windows
-    ago = "nobody knows when" if part.since is None else format_duration((part.taken_at - part.since).total_seconds())
-    began = ago if part.since is None else f"{ago} ago"
-    note = f"the counters began {began}: --interval 10s shows what is slow now, and so does every later call"
+    since = "since nobody knows when"
+    if part.since is not None:
+        since = f"for {format_duration((part.taken_at - part.since).total_seconds())}"
+    note = f"these counters have counted {since}: --interval 10s shows what is slow now"
     return Windows(now=windows.now, span=windows.span, notes=(note,))
 
 

@@ -131,7 +131,8 @@ def _executions(at: Node | None, number: int, times: float) -> float | None:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """`title`: the problem in a few words. `needs_plan`: it looks at the plan, so what it says is kept with the plan;
-    the others look at counters and text, each time anew. `source`: who holds its numbers to be right.
+    the others look at counters and text, each time anew. `source`: who holds its numbers to be right. `unless`: codes of
+    findings that say more of the same thing; where there is one of them, this one is left out.
     """
 
     code: str
@@ -139,6 +140,7 @@ class Finding:
     look: Callable[[Scene], Iterable[Advice]]
     needs_plan: bool = True
     source: str = ""
+    unless: tuple[str, ...] = ()
 
     @property
     def documentation(self) -> str:

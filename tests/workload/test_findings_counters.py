@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dbopt.workload.finding import Column, Index, Key, Relation, Scene
-from dbopt.workload.findings import load
+from dbopt.workload.findings import load, look
 from dbopt.workload.findings.n_plus_one import CALLS_MIN, CALLS_PER_SECOND_MIN, MEAN_MAX_MS, SHARE_MIN
 from dbopt.workload.findings.row_estimate_off import ROWS_MIN
 from dbopt.workload.findings.temporary_files import BLOCK_BYTES, CALL_BYTES_MIN
@@ -203,6 +203,13 @@ def test_temporary_files_of_each_call() -> None:
         {"calls": 0, "temp_blks_written": 4 * blocks},
     ):
         assert told("temporary-files", statement(counters=counters)) == []
+
+
+def test_temporary_files_of_a_sort_that_spills_are_said_once() -> None:
+    scene = Scene(statement=statement(counters={"calls": 1, "temp_blks_written": 10_000}), plan=None, relations={})
+    spills = Advice(code="sort-spills", message="", why="")
+    assert [advice.code for advice in look(scene, on_plan=False)] == ["temporary-files"]
+    assert look(scene, on_plan=False, found=[spills]) == ()
 
 
 def test_temporary_files_of_an_index_build_go_by_another_setting() -> None:

@@ -8,6 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from dbopt.workload.finding import Finding, Scene
     from dbopt.workload.model import Advice
 
@@ -28,8 +30,12 @@ def all_findings() -> tuple[Finding, ...]:
     return tuple(map(load, codes()))
 
 
-def look(scene: Scene, *, on_plan: bool) -> tuple[Advice, ...]:
-    """What all of them say; `on_plan`: those that look at the plan, else the others."""
+def look(scene: Scene, *, on_plan: bool, found: Iterable[Advice] = ()) -> tuple[Advice, ...]:
+    """What all of them say; `on_plan`: those that look at the plan, else the others. `found`: what is known already."""
+    known = {advice.code for advice in found}
     return tuple(
-        advice for finding in all_findings() if finding.needs_plan is on_plan for advice in finding.look(scene)
+        advice
+        for finding in all_findings()
+        if finding.needs_plan is on_plan and known.isdisjoint(finding.unless)
+        for advice in finding.look(scene)
     )

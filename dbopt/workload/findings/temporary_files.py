@@ -62,5 +62,6 @@ FINDING = Finding(
     title="Temporary files on each call",
     look=_look,
     needs_plan=False,
+    unless=("sort-spills",),  # which knows the node, and how much memory it takes
     source=f"our own reasoning: {format_bytes(CALL_BYTES_MIN)} a call; less takes about a millisecond",
 )
