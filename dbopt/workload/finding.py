@@ -131,8 +131,8 @@ def _executions(at: Node | None, number: int, times: float) -> float | None:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """`title`: the problem in a few words. `needs_plan`: it looks at the plan, so what it says is kept with the plan;
-    the others look at counters and text, each time anew. `source`: who holds its numbers to be right. `unless`: codes of
-    findings that say more of the same thing; where there is one of them, this one is left out.
+    the others look at counters and text, each time anew. `source`: who holds its numbers to be right. `unless`: codes
+    of findings that say more of the same thing; where there is one of them, this one is left out.
     """
 
     code: str
