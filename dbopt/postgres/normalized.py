@@ -21,6 +21,18 @@ _LONGEST = 1_000_000
 _PARAMETER = re.compile(r"\$[0-9]+")
 _VALUES = (Sort.STRING, Sort.NUMBER)
 _REPLACEABLE = (*_VALUES, Sort.PARAMETER)
+_PLANNED_FIRST = re.compile(r"\s*(?:select|insert|update|delete|with)\b", re.IGNORECASE)
+_NAMES = re.compile(r'"[^"]*"')
+# What pg_stat_statements leaves in a way that has to be repaired: see repairs.py. A parameter is sound behind an
+# operator or one of these words, and before anything that is no name; behind another word, that may be a type.
+_REPAIRED = ("escape", "extract", ";")
+_SOUND = re.compile(
+    r"""(?: [^\w\s")$] \s*
+      | (?<![\w$"])(?: and|or|not|like|ilike|in|between|limit|offset|when|then|else|values|select|on|by|any|all|set|from
+          |where|having|distinct|case|returning|as ) \s+ )\Z""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_BEFORE_CHARACTERS = 24  # more than the longest of the words with a blank
 # What a parameter begins with that stands for a value and has no number yet; each ends another way.
 _STRING, _NUMBER = "$'", "$#"
 
@@ -30,12 +42,32 @@ def normalized(text: str) -> str:
 
     Of comments only the one by which dbopt knows its own statements is kept, in front. White space is one blank.
     """
+    clean = _clean(text)
+    if clean is not None:
+        return clean
     own = _OWN.match(text)
     mark = own[2] + " " if own else ""
     try:
         return mark + _with_parameters(text)
     except GrammarError:
         return mark + _tidy(masked(text).rstrip("; "))
+
+
+def _clean(text: str) -> str | None:
+    """On one line, a text that has neither values nor comments nor anything to be repaired, as most of those that
+    pg_stat_statements has: sure, and five times as quick as token by token. None: it may have some.
+    """
+    if not text.isascii() or not _PLANNED_FIRST.match(text) or any(word in text.lower() for word in _REPAIRED):
+        return None
+    for parameter in _PARAMETER.finditer(text):
+        before = text[max(0, parameter.start() - _BEFORE_CHARACTERS) : parameter.start()]
+        after = text[parameter.end() : parameter.end() + 1]
+        if not _SOUND.search(before) or after.isalpha() or after in ("_", '"'):
+            return None
+    if any(character.isspace() for name in _NAMES.findall(text) for character in name):
+        return None
+    kept = masked(text)
+    return kept if "".join(kept.split()) == "".join(text.split()) else None
 
 
 def repaired(text: str) -> str:
