@@ -7,6 +7,7 @@ import re
 import shlex
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,8 +24,10 @@ from dbopt.snapshot import changed
 from dbopt.snapshot.collect import collect
 from dbopt.snapshot.model import Family
 from dbopt.snapshot.texts import Fetched
+from dbopt.store import plain, snapshots
 from dbopt.store.aside import Aside
-from dbopt.store.location import NONE
+from dbopt.store.location import NONE, locate
+from dbopt.store.targets import Whose
 from dbopt.workload.model import Counters
 from dbopt.workload.statements import Entry
 
@@ -337,6 +340,31 @@ def test_without_an_earlier_time_the_costliest_are_shown(run_cli: Run, shop: Dat
     document = found(run_cli, shop, "--since", "1h", "--vs", "1d", "--min-mean", EVERYTHING, env=store)
     assert by_text(document, "WHERE customer_id =")["calls"] == 30
     assert document["notes"] == ["nothing is kept about the time to compare with"]
+
+
+def test_what_became_more_frequent_since_yesterday(run_cli: Run, shop: Database, store: dict[str, str]) -> None:
+    """Yesterday's hour had ten lookups, today's has forty."""
+    url = store["DBOPT_STORE_URL"]
+    plain.make_ready(locate(url))
+    with connect(shop.conninfo, command="test", read_only=True) as conn:
+        server = inspect(conn)
+        surroundings = SURROUNDINGS.rows(conn, server.version)[0]
+        for hours, lookups in ((25, 10), (24, 0), (1, 40)):
+            taken = collect(conn, server, surroundings, (Family.STATEMENTS,)).snapshot
+            at = taken.taken_at - timedelta(hours=hours)
+            parts = [replace(part, taken_at=at, asked_at=None) for part in taken.parts.values()]
+            with plain.transaction(locate(url), reading=False, wait_seconds=1) as session:
+                snapshots.keep(session, Whose.of_server(server, "main"), "main", parts)
+            work(shop, lookups)
+    document = found(run_cli, shop, "--since", "1h", "--vs", "1d", "--min-mean", EVERYTHING, env=store)
+    assert document["sort"] == "change"
+    lookup = by_text(document, "WHERE customer_id =")
+    assert (lookup["calls"], lookup["before"]["calls"]) == (40, 10)
+    assert lookup["factors"]["calls"] == pytest.approx(4, rel=0.1)
+    result = call(
+        run_cli, shop, "--since", "1h", "--vs", "1d", "--min-mean", EVERYTHING, "--format", "table", env=store
+    )
+    assert re.search(r"(3\.[5-9]|4(\.\d)?) times as often|x(3\.[5-9]|4(\.\d)?)", result.out), result.out
 
 
 def test_what_has_changed_is_read_like_the_whole(shop: Database) -> None:
