@@ -29,7 +29,9 @@ _SHOWN_BYTES_MAX = 50_000_000
 # Of all time: less is no reason to have the server read its texts.
 _LEAST_SHARE = 0.01
 _LEAST_SHARE_OF_TABLE = 0.001  # where it is by its text that a statement is wanted
-_NOT_TOLD = ""  # the fingerprint that is kept of one whose text was too much
+# Fingerprints that are kept: of one whose text was too much, and of the statement that has texts read.
+_NOT_TOLD = ""
+_LOOK = "texts"
 
 
 class Knowledge:
@@ -78,11 +80,12 @@ class Knowledge:
             self._fetch(wanted, KNOWN_BYTES_MAX, keep=wanted[: texts.TOP])
 
     def cost_ms(self, part: Part) -> float:
-        """What it costs the server to read its texts: of what dbopt has asked it, nothing costs more."""
-        names = {str(queryid) for queryid, known in self.traits.items() if known.kind is Kind.OWN}
+        """What it has cost the server to read its texts, on average; 0: not known."""
+        looks = {str(queryid) for queryid, known in self.traits.items() if known.fingerprint == _LOOK}
         calls, total = part.counts.index("calls"), part.counts.index("total_exec_time_ms")
-        of_own = [subject.counts for subject in part.subjects.values() if subject.name in names]
-        return max(((counts[total] or 0.0) / (counts[calls] or 1.0) for counts in of_own), default=0.0)
+        counts = [subject.counts for subject in part.subjects.values() if subject.name in looks]
+        number = sum(item[calls] or 0.0 for item in counts)
+        return sum(item[total] or 0.0 for item in counts) / number if number else 0.0
 
     def unread(self, queryids: Iterable[int]) -> set[int]:
         """Those of which nobody has asked what they are."""
@@ -109,6 +112,8 @@ class Knowledge:
         self.gone |= set(queryids) - found.texts.keys() - found.passed_over
         self.texts |= found.texts
         made = {queryid: traits(text) for queryid, text in found.texts.items()}
+        if found.look is not None:
+            made[found.look] = Traits(_LOOK, Kind.OWN, ())
         self.traits |= made
         target_id = self.target_id
         if target_id is None:

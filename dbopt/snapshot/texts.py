@@ -48,10 +48,13 @@ _NO_LIMIT_BYTES = 2**40
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """By queryid; those that are gone are missing. `passed_over`: those that would have been too much."""
+    """By queryid; those that are gone are missing. `passed_over`: those that would have been too much. `look`: the id
+    of the statement that has fetched them; None: the server does not tell.
+    """
 
     texts: Mapping[int, str]
     passed_over: frozenset[int] = frozenset()
+    look: int | None = None
 
 
 def fetch(
@@ -67,7 +70,7 @@ def fetch(
     """
     found = fetch_raw(conn, surroundings, queryids, dbid=dbid, bytes_max=bytes_max)
     texts = {queryid: normalized(text) for queryid, text in found.texts.items()}
-    return Fetched(texts, found.passed_over)
+    return Fetched(texts, found.passed_over, found.look)
 
 
 def fetch_raw(
@@ -93,13 +96,14 @@ def fetch_raw(
             query = STATEMENT_TEXTS.composed(version, schema)
             parameters = {"queryids": list(queryids), "dbid": dbid, "bytes_max": bytes_max}
             rows = conn.execute(query, parameters).fetchall()
-            rows += _own(conn, surroundings, query, parameters)
+            own = list(_own(conn, surroundings, query, parameters))
     except (CharacterNotInRepertoire, UntranslatableCharacter):
         return Fetched({})
-    texts = {int(row[0]): row[1] for row in rows if row[1] is not None}
+    texts = {int(row[0]): row[1] for row in [*rows, *own] if row[1] is not None}
     return Fetched(
         {key: text if isinstance(text, str) else text.decode(errors="replace") for key, text in texts.items()},
         frozenset(int(row[0]) for row in rows if row[1] is None),
+        own[0][0] if own else None,
     )
 
 

@@ -7,7 +7,7 @@ import re
 import shlex
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +22,7 @@ from dbopt.postgres.server import inspect
 from dbopt.postgres.surroundings import SURROUNDINGS
 from dbopt.snapshot import changed
 from dbopt.snapshot.collect import collect
-from dbopt.snapshot.model import Family
+from dbopt.snapshot.model import Family, Part, Subject
 from dbopt.snapshot.texts import Fetched
 from dbopt.store import plain, snapshots
 from dbopt.store.aside import Aside
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from server import Database, Server
 
     from dbopt.postgres.connect import Connection
-    from dbopt.snapshot.model import Part
 
     Run = Callable[..., Result]
 
@@ -417,7 +416,7 @@ def test_long_texts_are_taken_apart_only_as_far_as_that_takes_no_time() -> None:
 
     def fetch(queryids: Collection[int], bytes_max: int) -> Fetched:
         asked.append(tuple(queryids))
-        return Fetched({1: "SELECT a FROM t"}, frozenset({2}))
+        return Fetched({1: "SELECT a FROM t", 9: "/* dbopt: texts */ SELECT 1"}, frozenset({2}), 9)
 
     known = Knowledge(Aside(NONE, ""), fetch)
     entries = [
@@ -435,3 +434,16 @@ def test_long_texts_are_taken_apart_only_as_far_as_that_takes_no_time() -> None:
     assert len(asked) == 1  # to find out costs more than it does
     known.learn(trifle, [4], cost_ms=18)
     assert asked[1] == (4,)
+    assert known.cost_ms(part_of({1: (1, 99.0), 9: (2, 36.0)})) == 18
+    assert known.cost_ms(part_of({1: (1, 99.0)})) == 0
+
+
+def part_of(counts: dict[int, tuple[float, float]]) -> Part:
+    """Calls and ms of each id."""
+    return Part(
+        family="statements",
+        taken_at=datetime(2026, 11, 22, tzinfo=UTC),
+        lineage="a",
+        counts=("calls", "total_exec_time_ms"),
+        subjects={f"{key}/10/1": Subject(f"{key}/10/1", str(key), values) for key, values in counts.items()},
+    )
