@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 import shlex
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -136,9 +137,11 @@ class Session:
             self.role = server.usename
             yield conn, server
 
-    def call(self, command: str, *options: str, specs: bool = True) -> str:
-        """A command on the same database with the same settings, as it can be pasted. A password in -d is left out."""
-        shared = self.shared
+    def call(self, command: str, *options: str, specs: bool = True, target: str | None = None) -> str:
+        """A command on the same database with the same settings, as it can be pasted. A password in -d is left out.
+        `target`: on that one of several.
+        """
+        shared = self.shared if target is None else replace(self.shared, target=[target], all_targets=False)
         words = ["dbopt", command, *(map(str, self._specs) if specs else ())]
         for flag, value in (("-h", shared.host), ("-p", shared.port), ("-U", shared.username), ("-d", shared.dbname)):
             words += [flag, _without_password(value)] if value else []

@@ -318,7 +318,9 @@ def _list(session: Session, wishes: Any) -> int:
                 seen,
                 several=len(found) > 1,
                 literals=wishes.literals,
-                call=lambda *options: session.call("slow-queries", *options, *elsewhere, specs=False),
+                call=lambda *options, target=None: session.call(
+                    "slow-queries", *options, *elsewhere, specs=False, target=target
+                ),
                 sort=wishes.sort,
                 event=wishes.every is not None,
             )

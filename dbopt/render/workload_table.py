@@ -6,7 +6,6 @@ No line is longer than the screen is wide, except what is there to be pasted.
 from __future__ import annotations
 
 import re
-import shlex
 from typing import TYPE_CHECKING
 
 from dbopt.render import advice, workload_words
@@ -62,7 +61,7 @@ def _call(call: Call | None, about: About) -> Call | None:
     if call is None or about.name is None:
         return None
     name = about.name
-    return lambda *words: shlex.join(["dbopt", "slow-queries", "-t", name, *words])
+    return lambda *words: call(*words, target=name)
 
 
 def _lines(screen: Screen, about: About, workload: Workload, call: Call | None, sort: Sort) -> Iterator[Text | str]:

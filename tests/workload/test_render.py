@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import shlex
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -72,8 +73,8 @@ def noon_is_noon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-def call(*words: str) -> str:
-    return " ".join(("dbopt slow-queries -t main", *words))
+def call(*words: str, target: str = "main") -> str:
+    return shlex.join(["dbopt", "slow-queries", "-t", target, *words])
 
 
 def listed(workload: Workload, format: Format = Format.TABLE, width: int = 80, **more: Any) -> Memory:
