@@ -45,8 +45,6 @@ def show(session: Session, wishes: Wishes, wanted: str, analysis: Analysis | Non
     """Raises UsageError where there is no such statement, or --analyze lacks a value."""
     if not _QUERYID.fullmatch(wanted) and not _FINGERPRINT.fullmatch(wanted):
         raise UsageError(f"{wanted} is no queryid", hint="dbopt slow-queries lists them.")
-    if wishes.every is not None:
-        raise UsageError("show looks once", hint="Leave --watch out.")
     from dbopt.cli.workloads import Workloads
     from dbopt.render.statement import write_statement
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 LIMIT = 10  # a screenful, each with what was found about it
 LEAST_SECONDS = 0.1  # between two readings, and of a sample
+ANALYZE_TIMEOUT = "30s"  # as every statement of dbopt has: connect.STATEMENT_TIMEOUT_MS
 _SOURCE, _CHOICE, _SHOWN, _ONE = (
     "Where the numbers come from",
     "Which statements",
@@ -163,8 +164,13 @@ Values = Annotated[
     ),
 ]
 Timeout = Annotated[
-    str,
-    typer.Option("--timeout", metavar="DURATION", help="For --analyze, how long it may run.", rich_help_panel=_ONE),
+    str | None,
+    typer.Option(
+        "--timeout",
+        metavar="DURATION",
+        help=f"For --analyze, how long it may run; {ANALYZE_TIMEOUT}.",
+        rich_help_panel=_ONE,
+    ),
 ]
 
 
@@ -230,12 +236,13 @@ def slow_queries(
     watch: Watch = None,
     analyze: Analyze = False,
     value: Values = None,
-    timeout: Timeout = "30s",
+    timeout: Timeout = None,
 ) -> int:
-    """Which statements cost most, how they are planned, what is wrong with that and what would help. Of the last hour,
-    where readings of at least a minute of it are kept in the store, else since the server's statistics were reset: the
-    first line says which. One statement under several ids (users, lengths of IN lists) is one. Plans are for any values
-    of the parameters, nothing is run. Texts are shown and kept without values. Reads only.
+    """Which statements cost most, how they are planned, what is wrong with that and what would help. Of the last
+    hour, where readings of ten minutes of it are kept in the store (of one, where the counters are older than a
+    day), else since the server's statistics were reset: the first line says which. One statement under several ids
+    (users, lengths of IN lists) is one. Plans are for any values of the parameters, nothing is run. Texts are shown
+    and kept without values. Reads only.
     """
     given: dict[str, Any] = {
         "--since": since,
@@ -244,13 +251,17 @@ def slow_queries(
         "--sample": sample,
         "--log": log,
         "--watch": watch,
-        "--no-store": no_store or None,
+        "--no-store": (no_store and log is None) or None,  # a log looks at no store anyway
         "--database": database,
         "--analyze": analyze or None,
         "--value": value or None,
+        "--timeout": timeout,
+        "show": _shown_id(words),
     }
     _refuse(given)
-    queryid = _shown_id(words)
+    if log is not None and session.shared.names_database:
+        raise UsageError("--log connects to no database", hint="Leave -h, -p, -U, -d, -t and --all-targets out.")
+    queryid = given["show"]
     if sort is Sort.CHANGE and versus is None:
         raise UsageError("--sort change compares two times", hint="Add --vs 1d.")
     ranked_by = sort or (Sort.CHANGE if versus is not None else Sort.TOTAL)
@@ -296,7 +307,9 @@ def slow_queries(
 
         analysis = None
         if analyze:
-            analysis = Analysis(_values(value or []), _duration("--timeout", timeout, 0.001).total_seconds() * 1000)
+            analysis = Analysis(
+                _values(value or []), _duration("--timeout", timeout or ANALYZE_TIMEOUT, 0.001).total_seconds() * 1000
+            )
         return show(session, wishes, queryid, analysis)
     return _list(session, wishes)
 
@@ -346,11 +359,13 @@ def _shown_id(words: list[str] | None) -> str | None:
     return words[1]
 
 
-_SOURCES = ("--interval", "--sample", "--log", "--since", "--vs")
 # What says nothing together, and why; `--since` and `--vs` belong together, and a log has a since of its own.
 _CONTRADICTIONS = (
     *(("--interval", other, "one looks at now, the other back") for other in ("--since", "--vs")),
-    *(("--sample", other, "a sample is of now") for other in ("--since", "--vs", "--interval", "--log", "--watch")),
+    *(
+        ("--sample", other, "a sample is of now, and of this database")
+        for other in ("--since", "--vs", "--interval", "--log", "--watch", "--database")
+    ),
     *(
         ("--log", other, "a log is read once, as it stands")
         for other in ("--vs", "--interval", "--watch", "--database")
@@ -358,17 +373,24 @@ _CONTRADICTIONS = (
     *(("--watch", other, "each look is compared with the one before") for other in ("--since", "--vs", "--interval")),
     *(("--no-store", other, "it looks at what the store has kept") for other in ("--since", "--vs")),
     *(("--database", other, "the store keeps the database that is connected to") for other in ("--since", "--vs")),
+    *(("show", other, "ids are those of pg_stat_statements and the store") for other in ("--sample", "--log")),
+    ("show", "--watch", "one statement is looked at once"),
+)
+# What is of use only together with another.
+_NEEDS = (
+    ("--analyze", "show", "dbopt slow-queries show QUERYID --analyze runs one statement."),
+    ("--value", "--analyze", "Add --analyze, or leave --value out."),
+    ("--timeout", "--analyze", "Add --analyze, or leave --timeout out."),
 )
 
 
 def _refuse(given: dict[str, Any]) -> None:
     for option, other, why in _CONTRADICTIONS:
         if given[option] is not None and given[other] is not None:
-            if (option, other) == ("--no-store", "--since") and given["--log"] is not None:
-                continue
             raise UsageError(f"{option} and {other} contradict each other", detail=why, hint=f"Leave {other} out.")
-    if given["--value"] is not None and given["--analyze"] is None:
-        raise UsageError("--value is for --analyze", hint="Add --analyze, or leave --value out.")
+    for option, other, hint in _NEEDS:
+        if given[option] is not None and given[other] is None:
+            raise UsageError(f"{option} is for {other}", hint=hint)
 
 
 def _values(given: list[str]) -> dict[int, str | None]:

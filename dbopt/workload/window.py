@@ -8,8 +8,6 @@ from dbopt.snapshot.model import Change, Interval
 from dbopt.workload.model import Source, Span
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from dbopt.snapshot.model import Part
 
 
@@ -49,8 +47,3 @@ def span(interval: Interval, source: Source) -> Span:
         seconds=interval.seconds,
         breaks=interval.breaks,
     )
-
-
-def is_before(moment: datetime, one: Span) -> bool:
-    """Whether a span reaches back to a moment."""
-    return one.from_at is not None and one.from_at <= moment

@@ -218,14 +218,26 @@ def test_what_the_call_has_wrong_is_told(run_cli: Run, shop: Database, store: di
         (("--since", "1h", "--interval", "1s"), "contradict"),
         (("--sort", "change"), "compares two times"),
         (("--value", "1=2"), "is for --analyze"),
+        (("show", "1", "--timeout", "5s"), "is for --analyze"),
+        (("--analyze",), "is for show"),
+        (("show", "1", "--sample", "1s"), "contradict"),
+        (("show", "1", "--log", "x.log"), "contradict"),
+        (("show", "1", "--watch", "1"), "contradict"),
+        (("--sample", "1s", "--database", "other"), "contradict"),
         (("--min-mean", "soon"), "--min-mean"),
         (("--database", "nowhere"), "no database nowhere"),
-        (("--log", "/no/such/file"), "/no/such/file"),
+        (("--log", "/no/such/file"), "connects to no database"),
     ):
         result = call(run_cli, shop, *options, env=store)
         assert result.code == 3, options
         assert words in result.err, (options, result.err)
         assert "Traceback" not in result.err
+
+
+def test_a_log_that_is_not_there_is_told(run_cli: Run) -> None:
+    result = run_cli("slow-queries", "--log", "/no/such/file")
+    assert result.code == 3
+    assert "/no/such/file" in result.err
 
 
 def test_the_store_tells_of_the_last_hour_and_of_yesterday(run_cli: Run, pg: Server, store: dict[str, str]) -> None:
