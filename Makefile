@@ -8,12 +8,13 @@ ARGS ?=
 pip := .venv/bin/python -m pip --disable-pip-version-check -qq
 constraints := --constraint constraints-dev.txt
 
-.PHONY: help demo test test-all lint types bench generated constraints clean
+.PHONY: help demo test test-all chaos lint types bench generated constraints clean
 
 help:
 	@echo 'make demo      watch dbopt work on a private server with sample data'
 	@echo 'make test      the tests, on a private PostgreSQL 18'
 	@echo 'make test-all  those that talk to a server, on PostgreSQL 13 to 18 (needs npm)'
+	@echo 'make chaos     dbopt killed at random moments while an application writes: RUNS=200 SEED=1'
 	@echo 'make lint, types, generated, bench, constraints, clean'
 
 demo: .venv/installed
@@ -24,6 +25,9 @@ test: .venv/installed
 
 test-all: .venv/installed
 	@.venv/bin/python tests/matrix.py $(ARGS)
+
+chaos: .venv/installed
+	@PYTHONPATH=tests .venv/bin/python -m tests.chaos --runs $(or $(RUNS),200) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 lint: .venv/installed
 	@.venv/bin/ruff check .

@@ -27,7 +27,7 @@ CREATE TABLE runs (
 	failed INTEGER,
 	refused INTEGER,
 	unchanged INTEGER,
-	interrupted BOOLEAN,
+	interrupted BOOLEAN, name TEXT, left_over INTEGER,
 	CONSTRAINT fk_runs_target_id FOREIGN KEY(target_id) REFERENCES targets (id)
 );
 CREATE INDEX ix_runs_target_id ON runs (target_id);
@@ -46,7 +46,7 @@ CREATE TABLE steps (
 	seconds DOUBLE,
 	size_bytes BIGINT,
 	error TEXT,
-	hint TEXT,
+	hint TEXT, size_before_bytes BIGINT, built_seconds DOUBLE, table_bytes BIGINT,
 	CONSTRAINT pk_steps PRIMARY KEY (run_id, number),
 	CONSTRAINT fk_steps_run_id FOREIGN KEY(run_id) REFERENCES runs (id)
 );
@@ -178,4 +178,4 @@ CREATE TABLE plan_shapes (
 	CONSTRAINT fk_plan_shapes_target_id FOREIGN KEY(target_id) REFERENCES targets (id)
 );
 CREATE INDEX ix_plan_shapes_target_id_queryid ON plan_shapes (target_id, queryid);
-INSERT INTO alembic_version VALUES ('0004');
+INSERT INTO alembic_version VALUES ('0005');

@@ -6,6 +6,7 @@ is not exactly one expression, or one statement of the kind expected, never reac
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,6 +24,7 @@ _NESTING = re.compile(
     r"[-+*/%^<>=~!@#&|?`:]+|\b(?:not|is|isnull|notnull|collate|at|case|join|union|except|intersect)\b", re.I
 )
 _NESTING_MAX = 10_000
+_REMEMBERED = 1_000  # trees of expressions; each entry of a spec is looked at several times, and many are alike
 
 
 class GrammarError(Exception):
@@ -94,8 +96,9 @@ def _asked(question: Callable[[str], _Answer], sql: str) -> _Answer:
         raise GrammarError(exc.message, exc.cursorpos - 1 if exc.cursorpos else None) from exc
 
 
+@functools.lru_cache(maxsize=_REMEMBERED)
 def parse_expression(text: str) -> Node:
-    """The parse tree of a text that is exactly one expression over the columns of one table.
+    """The parse tree of a text that is exactly one expression over the columns of one table. It is not to be changed.
 
     The text is set between line breaks, so that a comment at its end cannot swallow the closing parenthesis, and what
     comes back has to be a bare `SELECT (expression)`: a text that closes the parenthesis itself and goes on is refused.
@@ -159,6 +162,15 @@ def column_names(node: Node) -> Iterator[str]:
         last = reference.fields[-1]
         if last.HasField("string"):
             yield last.string.sval
+
+
+def column_references(node: Node) -> Iterator[tuple[str, ...]]:
+    """The column references of a tree in their parts, `*` for all columns."""
+    import postgast
+    from postgast.pg_query_pb2 import ColumnRef
+
+    for reference in postgast.find_nodes(node, ColumnRef):
+        yield tuple(field.string.sval if field.HasField("string") else "*" for field in reference.fields)
 
 
 def parameter_count(node: Node) -> int:

@@ -9,9 +9,11 @@ second time while the program runs.
 from __future__ import annotations
 
 import dataclasses
+import operator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from dataclasses import dataclass as dataclass
 else:
 
@@ -37,13 +39,25 @@ def _repr(self: Any) -> str:
     return f"{type(self).__qualname__}({', '.join(shown)})"
 
 
-def _compared(self: Any) -> tuple[Any, ...]:
-    return tuple(getattr(self, field.name) for field in dataclasses.fields(self) if field.compare)
+_GETTERS: dict[type, Callable[[Any], Any]] = {}
+
+
+def _compared(kind: type) -> Callable[[Any], Any]:
+    """What gets the values that count of an instance: the value itself where there is only one."""
+    if kind not in _GETTERS:
+        names = [field.name for field in dataclasses.fields(kind) if field.compare]
+        _GETTERS[kind] = operator.attrgetter(*names) if names else lambda _: ()
+    return _GETTERS[kind]
 
 
 def _eq(self: Any, other: object) -> Any:
-    return _compared(self) == _compared(other) if type(self) is type(other) else NotImplemented
+    if self is other:
+        return True
+    if type(self) is not type(other):
+        return NotImplemented
+    compared = _compared(type(self))
+    return compared(self) == compared(other)
 
 
 def _hash(self: Any) -> int:
-    return hash(_compared(self))
+    return hash(_compared(type(self))(self))

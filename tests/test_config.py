@@ -79,6 +79,22 @@ def test_flag_over_variable_over_file_over_users_file() -> None:
     assert settings(env, wait="4m").wait_seconds == Setting(240.0, "--wait")
 
 
+def test_jobs_and_lag() -> None:
+    assert settings().jobs == Setting(1, "default")
+    assert settings().max_lag_seconds == Setting(None, "default")
+    write("optimize: {jobs: 2, max_lag: 30s}\n")
+    assert settings().jobs == Setting(2, "dbopt.yaml:1")
+    assert settings().max_lag_seconds == Setting(30.0, "dbopt.yaml:1")
+    assert settings({"DBOPT_JOBS": "3"}).jobs == Setting(3, "DBOPT_JOBS")
+    assert settings({"DBOPT_JOBS": "3"}, jobs="4").jobs == Setting(4, "--jobs")
+    assert settings(max_lag="1m").max_lag_seconds == Setting(60.0, "--max-lag")
+    for words in ("0", "many", "65", "-1", "1.5"):
+        assert refusal(jobs=words).detail == f"expected a number from 1 to 64, found {words}"
+    assert refusal({"DBOPT_MAX_LAG": "far"}).message == "invalid value for DBOPT_MAX_LAG"
+    write("optimize: {jobs: 0}\n")
+    assert "expected a number from 1 to 64" in str(refusal())
+
+
 def test_config_file_named_instead_of_both() -> None:
     write("optimize: {wait: 2m}\n")
     other = write("specs: elsewhere\n", "other/settings.yaml")
@@ -250,7 +266,6 @@ def test_a_misspelled_variable_is_a_warning() -> None:
         ("targets:\n  a: {dns: x}\n", 'dbopt.yaml:2:7: unknown key "dns"', "Did you mean dsn?"),
         ("targets:\n  a: {replicas_of: x}\n", "dbopt.yaml:2:6: targets.a.dsn is missing", None),
         ("targets:\n  a: {dsn: x, replicas_of: b}\n", 'dbopt.yaml:2:28: replicas_of names no other target: "b"', None),
-        ("optimize: {jobs: 2}\n", "dbopt.yaml:1:12: optimize.jobs is not yet supported", "Take it out: "),
         ("health: {fial_on: warning}\n", 'dbopt.yaml:1:10: unknown key "fial_on"', "Did you mean fail_on?"),
         ("health: {fail_on: warn}\n", "dbopt.yaml:1:19: health.fail_on is warning, critical or never", "Did you mean"),
         ("health: [a]\n", "dbopt.yaml:1:9: health is a mapping of keys to values", None),

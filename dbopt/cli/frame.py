@@ -36,6 +36,8 @@ COMMANDS: Mapping[str, str] = {
     "lint": "Check specs without a server; with --online against one.",
     "plan": "Show what optimize would do, why, and what it would wait for.",
     "optimize": "Make the database's indexes what the specs say, online.",
+    "export": "Write the indexes that a database has as a spec.",
+    "migration": "Write the plan as an Alembic revision or a plain SQL file.",
     "health": "What is wrong with a database, who causes it, what to type: for people and for cron.",
     "metrics": "Connections, throughput, latency, hit ratios, I/O, WAL: now, or over a time that is kept.",
     "stats": "Sizes, rows, scans, vacuum state and index coverage, by table and by index.",
@@ -153,8 +155,8 @@ def command(
             shared = shared_of(values).over(before)
             if shared.format not in (None, *formats):  # it stood before the command's name
                 raise UsageError(f"{name} has no format {shared.format}", hint=f"Formats: {', '.join(formats)}.")
-            # The two options of commands that are settings too.
-            session = Session(name, shared, messages, specs=values.get("specs"), wait=values.get("wait"))
+            too = {key: values.get(key) for key in ("specs", "wait", "jobs", "max_lag")}  # options that are settings
+            session = Session(name, shared, messages, **too)
             if shared.names_database and not database:
                 raise UsageError(
                     f"{name} connects to no database", hint="Leave -h, -p, -U, -d, -t and --all-targets out."

@@ -13,6 +13,7 @@ from dbopt.errors import EXIT_ATTENTION, EXIT_DONE, UsageError
 
 if TYPE_CHECKING:
     from dbopt.cli.session import Session
+
 PlanFile = Annotated[
     Path | None, typer.Option("--plan", metavar="FILE", help="Run just the plan of this file, made by plan --out.")
 ]
@@ -22,12 +23,44 @@ Wait = Annotated[
     str | None,
     typer.Option("--wait", metavar="DURATION", help="How long one step may wait for other sessions; default 5m."),
 ]
+Jobs = Annotated[str | None, typer.Option("--jobs", "-j", metavar="N", help="Build on N tables at once; default 1.")]
+MaxLag = Annotated[
+    str | None,
+    typer.Option("--max-lag", metavar="DURATION", help="Start no build while a streaming replica is further behind."),
+]
+Until = Annotated[
+    str | None,
+    typer.Option("--until", metavar="TIME", help="Start nothing that would not end by then, such as 04:00."),
+]
+For = Annotated[str | None, typer.Option("--for", metavar="DURATION", help="Likewise, counted from now, such as 2h.")]
+NoYield = Annotated[
+    bool, typer.Option("--no-yield", help="Build on when others pile up behind a lock request that a build holds up.")
+]
+CancelBlockers = Annotated[
+    str | None,
+    typer.Option(
+        "--cancel-blockers",
+        metavar="idle:DURATION",
+        help="End sessions that are waited for and idle in a transaction for so long; without it, nobody's is.",
+    ),
+]
+Undo = Annotated[
+    str | None,
+    typer.Option("--undo", metavar="RUN", help="Make again what that run dropped, from undo-RUN.sql or another file."),
+]
 
 
 @command(
     "optimize",
-    examples=("dbopt optimize --dry-run", "dbopt optimize indexes/ --yes --wait 10m"),
-    exits={0: "the database is as the specs say", 1: "an index was refused or could not be made, or the answer was no"},
+    examples=(
+        "dbopt optimize --dry-run",
+        "dbopt optimize indexes/ --yes --wait 10m",
+        "dbopt optimize --yes --until 04:00 --jobs 2 --max-lag 30s",
+    ),
+    exits={
+        0: "the database is as the specs say",
+        1: "an index was refused, could not be made or was left for lack of time, or the answer was no",
+    },
 )
 def optimize(
     session: Session,
@@ -36,38 +69,55 @@ def optimize(
     yes: Yes = False,
     dry_run: DryRun = False,
     wait: Wait = None,
+    jobs: Jobs = None,
+    max_lag: MaxLag = None,
+    until: Until = None,
+    for_: For = None,
+    no_yield: NoYield = False,
+    cancel_blockers: CancelBlockers = None,
     prune_foreign: PruneForeign = False,
     adopt: Adopt = False,
+    undo: Undo = None,
 ) -> int:
     """Shows the plan, asks, and carries it out without locking writers out: indexes are built and dropped
-    CONCURRENTLY, each is proved valid, and one that fails does not stop the others. Ctrl-C ends the build on the
+    CONCURRENTLY, each is proved valid, and one that fails does not stop the others. What a step would wait for is
+    waited for before it starts; when that takes too long, the other tables come first. Ctrl-C ends the build on the
     server and removes what it leaves; the next run goes on from there.
     """
     from dbopt.cli import applying, plans
     from dbopt.cli.asking import agreed
-    from dbopt.optimize.plan import PlanOptions
-    from dbopt.spec.model import SpecSet
+    from dbopt.cli.windows import end_of_window, idle_to_end, local_now
 
-    if plan_file is not None and (specs or prune_foreign or adopt):
-        raise UsageError("--plan runs just that plan", hint="Leave SPEC, --prune-foreign and --adopt out.")
-    again = plans.flags(prune_foreign=prune_foreign, adopt=adopt, plan_file=plan_file, wait=wait)
-    loaded = plans.load_specs(session) if plan_file is None else SpecSet()
+    asked = plans.Asked(plan_file=plan_file, undo=undo, prune_foreign=prune_foreign, adopt=adopt)
+    if not asked.is_of_specs and (specs or prune_foreign or adopt):
+        option = "--undo" if undo is not None else "--plan"
+        raise UsageError(f"{option} runs just that plan", hint="Leave SPEC, --prune-foreign and --adopt out.")
+    if undo is not None and plan_file is not None:
+        raise UsageError("--undo and --plan are two plans", hint="Use one of them.")
+    manners = applying.Manners(
+        end=end_of_window(until, for_, local_now()),
+        yields=not no_yield,
+        cancel_idle_seconds=idle_to_end(cancel_blockers),
+    )
+    again = plans.flags(
+        asked,
+        wait=wait,
+        jobs=jobs,
+        max_lag=max_lag,
+        until=until,
+        for_=for_,
+        no_yield=no_yield,
+        cancel_blockers=cancel_blockers,
+    )
+    rerun = session.call("optimize", *again)
     code = EXIT_DONE
-    for target in session.targets if plan_file is None else [session.target]:
-        if plan_file is not None:
-            plan = applying.read_plan(session, target, plan_file)
-        else:
-            plan = plans.make(session, target, loaded, PlanOptions(prune_foreign=prune_foreign, adopt=adopt))
+    for target, plan, loaded in plans.wanted(session, asked):
         if dry_run:
-            plans.show(session, plan, next_command=session.call("optimize", *again))
+            plans.show(session, plan, next_command=rerun)
             continue
         if not (yes and session.output.quiet):
             plans.show_to_people(session, plan)
-        if (
-            plan.steps
-            and not yes
-            and not agreed(session, "Apply this plan?", session.call("optimize", *again, "--yes"))
-        ):
+        if plan.steps and not yes and not agreed(session, "Apply this plan?", f"{rerun} --yes"):
             return EXIT_ATTENTION
-        code = max(code, applying.carry_out(session, target, plan, loaded, rerun=session.call("optimize", *again)))
+        code = max(code, applying.carry_out(session, target, plan, loaded, manners, rerun=rerun))
     return code

@@ -124,7 +124,7 @@ def format_option(formats: tuple[Format, ...]) -> Any:
     option = typer.Option(
         "--format",
         metavar="|".join(formats),
-        help="Form of stdout: table on a terminal, lines in a pipe.",
+        help="Form of stdout: table on a terminal, lines in a pipe." if Format.TABLE in formats else "Form of stdout.",
         rich_help_panel=SETTINGS,
     )
     return Annotated[Literal[tuple(map(str, formats))] | None, option]

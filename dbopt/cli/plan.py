@@ -45,7 +45,7 @@ def plan(
     code = EXIT_DONE
     for target in session.targets:
         made = plans.make(session, target, loaded, PlanOptions(prune_foreign=prune_foreign, adopt=adopt))
-        again = plans.flags(prune_foreign=prune_foreign, adopt=adopt)
+        again = plans.flags(plans.Asked(prune_foreign=prune_foreign, adopt=adopt))
         if out is not None:
             from dbopt.optimize import planfile
 

@@ -36,13 +36,15 @@ class Session:
         *,
         specs: Sequence[Path] | None = None,
         wait: str | None = None,
+        jobs: str | None = None,
+        max_lag: str | None = None,
     ) -> None:
         self.command = command
         self.shared = shared
         self.messages = messages
         self.role = ""  # ours on the server, once there was a session
         self._specs = tuple(specs or ())
-        self._wait = wait
+        self._wait, self._jobs, self._max_lag = wait, jobs, max_lag
         if shared.verbose and shared.quiet:
             raise UsageError("-v and -q contradict each other", hint="Use one of them.")
         messages.set_verbosity(-1 if shared.quiet else shared.verbose)
@@ -61,6 +63,8 @@ class Session:
             config=shared.config,
             specs=self._specs,
             wait=self._wait,
+            jobs=self._jobs,
+            max_lag=self._max_lag,
         )
         return config.read(flags, os.environ, Path.cwd())
 

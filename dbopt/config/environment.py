@@ -17,7 +17,15 @@ from dbopt.values import dataclass
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-OURS = ("DBOPT_CONFIG", "DBOPT_DSN", "DBOPT_SPECS", "DBOPT_STORE_URL", "DBOPT_WAIT")
+OURS = (
+    "DBOPT_CONFIG",
+    "DBOPT_DSN",
+    "DBOPT_JOBS",
+    "DBOPT_MAX_LAG",
+    "DBOPT_SPECS",
+    "DBOPT_STORE_URL",
+    "DBOPT_WAIT",
+)
 
 _POOL = "it is for the application's pool"
 
@@ -56,6 +64,8 @@ class Flags:
     config: Path | None = None
     specs: tuple[Path, ...] = ()
     wait: str | None = None
+    jobs: str | None = None
+    max_lag: str | None = None
 
     @property
     def name_parts(self) -> bool:

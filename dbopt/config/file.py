@@ -1,6 +1,6 @@
 """dbopt.yaml: the text as a checked value, every error with file, line and column.
 
-A key that a later version will know is refused like any other: a setting that does nothing is worse than an error.
+An unknown key is refused: a setting that does nothing is worse than an error.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from dbopt import units
-from dbopt.config import health_file, retention
+from dbopt.config import health_file, optimizing, retention
 from dbopt.config.place import Place, Word
 from dbopt.errors import ConfigError
 from dbopt.postgres.dsn import is_uri, translate
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from dbopt.config.health import HealthSection
     from dbopt.postgres.dsn import Dsn
 
-_NOT_YET = frozenset(("optimize.jobs", "optimize.max_lag"))
 _DSNS = ("dsn", "pgbouncer")  # of a target: read before variables are put in
 _PASSWORDS = "Put it into ~/.pgpass, a service file or PGPASSWORD, or write ${NAME} inside dsn to take it from there."
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -48,6 +47,8 @@ class _Target(_Model):
 
 class _Optimize(_Model):
     wait: Annotated[float, BeforeValidator(units.parse_duration)] | None = None
+    jobs: Annotated[int, BeforeValidator(optimizing.parse_jobs)] | None = None
+    max_lag: Annotated[float, BeforeValidator(units.parse_duration)] | None = None
 
 
 class _SlowQueries(_Model):
@@ -238,10 +239,6 @@ class Reader:
         match error["type"]:
             case "extra_forbidden":
                 at = around.entries[key][0]
-                if ".".join(path) in _NOT_YET:
-                    self.refuse(
-                        f"{'.'.join(path)} is not yet supported", at, "Take it out: this version has no use for it."
-                    )
                 model = _SECTIONS.get(path[:-1], _Target)
                 self.refuse(f"unknown key {quoted(key)}", at, did_you_mean(key, model.model_fields))
             case "missing":

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dbopt import units
+from dbopt.config import optimizing
 from dbopt.config.environment import Flags, Guide, misspelled, of_libpq, read_guide
 from dbopt.config.health import NOTHING_SAID, HealthSection, laid_over
 from dbopt.config.retention import AGE_DEFAULT_SECONDS, SIZE_DEFAULT_BYTES
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from dbopt.postgres.dsn import Dsn
 
 DEFAULT_SPECS = Path("indexes")
-DEFAULT_WAIT_SECONDS = 300.0
 DEFAULT_STATEMENT_TIMEOUT_MS = 30_000  # DB_STATEMENT_TIMEOUT of the guide
 DEFAULT_SLOW_THRESHOLD_MS = 500.0  # SLOW_QUERY_THRESHOLD of the guide, in production
 
@@ -52,7 +51,9 @@ class Configuration:
             config_files=tuple(file.path for file in self.files),
             specs=_specs(self.flags, self.env, self.files, self.cwd),
             store=_store(self.env, self.files),
-            wait_seconds=_wait(self.flags, self.env, self.files),
+            wait_seconds=optimizing.wait(self.flags, self.env, self.files),
+            jobs=optimizing.jobs(self.flags, self.env, self.files),
+            max_lag_seconds=optimizing.max_lag(self.flags, self.env, self.files),
             retention_seconds=_retention(self.files, "age", AGE_DEFAULT_SECONDS),
             retention_bytes=_retention(self.files, "size", float(SIZE_DEFAULT_BYTES)),
             slow_threshold_ms=_slow_threshold(self.guide, self.files),
@@ -164,22 +165,6 @@ def _store(env: Mapping[str, str], files: Sequence[File]) -> Setting[str | None]
         if file.content.store is not None:
             return Setting(file.content.store, file.place("store"))
     return Setting(None, "default")
-
-
-def _wait(flags: Flags, env: Mapping[str, str], files: Sequence[File]) -> Setting[float]:
-    for text, origin, failure in (
-        (flags.wait, "--wait", UsageError),
-        (env.get("DBOPT_WAIT") or None, "DBOPT_WAIT", ConfigError),
-    ):
-        if text is not None:
-            try:
-                return Setting(units.parse_duration(text), origin)
-            except ValueError as exc:
-                raise failure(f"invalid value for {origin}", detail=str(exc)) from None
-    for file in files:
-        if file.content.optimize.wait is not None:
-            return Setting(file.content.optimize.wait, file.place("optimize", "wait"))
-    return Setting(DEFAULT_WAIT_SECONDS, "default")
 
 
 def _retention(files: Sequence[File], key: str, default: float) -> Setting[float]:

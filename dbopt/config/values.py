@@ -66,6 +66,8 @@ class Settings:
     specs: Setting[tuple[Path, ...]]
     store: Setting[str | None]
     wait_seconds: Setting[float]
+    jobs: Setting[int]
+    max_lag_seconds: Setting[float | None]
     slow_threshold_ms: Setting[float]  # a statement that takes longer on average is slow
     retention_seconds: Setting[float]  # infinite: without limit, as the next one
     retention_bytes: Setting[float]
@@ -95,6 +97,9 @@ def rows(settings: Settings, targets: Sequence[Target]) -> Iterator[tuple[str, o
     yield "retention.age", _age(settings.retention_seconds.value), settings.retention_seconds.origin
     yield "retention.size", _size(settings.retention_bytes.value), settings.retention_bytes.origin
     yield "optimize.wait", f"{settings.wait_seconds.value:g}s", settings.wait_seconds.origin
+    yield "optimize.jobs", settings.jobs.value, settings.jobs.origin
+    lag = settings.max_lag_seconds
+    yield "optimize.max_lag", "unlimited" if lag.value is None else f"{lag.value:g}s", lag.origin
     yield "slow_queries.threshold", f"{settings.slow_threshold_ms.value:g}ms", settings.slow_threshold_ms.origin
     if settings.health.fail_on is None:
         yield "health.fail_on", "warning", "default"

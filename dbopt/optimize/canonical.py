@@ -15,6 +15,8 @@ no difference.
 
 from __future__ import annotations
 
+import functools
+import itertools
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
 
     from dbopt.postgres.index_catalog import Expressions, Index
 
+    # Column, expression, operator class, its options, collation, bits of pg_index.indoption.
+    _Key = tuple[str | None, str | None, str, str | None, str | None, int]
+
+# Definitions made from the catalogs: tables of one kind have indexes of one kind, and of 50,000 most are alike.
+_REMEMBERED = 10_000
 _DESC, _NULLS_FIRST = 1, 2  # bits of pg_index.indoption
 # What the server takes for a boolean: these words, and the beginnings of those in `_SHORTENED` (parse_bool in bool.c).
 _TRUTH = {"on": "on", "1": "on", "off": "off", "of": "off", "0": "off"}
@@ -78,40 +85,85 @@ class Definition:
 
 def definition(index: Index, expressions: Expressions | None) -> Definition:
     """An index of the catalogs as a Definition. `expressions` may be None for an index that has none."""
-    texts = expressions.keys if expressions is not None else []
-    keys = tuple(
-        KeyForm(
-            column=index.columns[n],
-            expression=texts[n] if texts and index.columns[n] is None else None,
-            opclass=index.opclasses[n],
-            opclass_options=_options(index.opclass_options[n]),
-            collation=index.collations[n],
-            descending=bool(index.indoption[n] & _DESC),
-            nulls_first=bool(index.indoption[n] & _NULLS_FIRST),
-        )
-        for n in range(index.indnkeyatts)
+    count = index.indnkeyatts
+    texts = expressions.keys if expressions is not None else None
+    return _definition(
+        index.method,
+        index.indisunique,
+        index.indnullsnotdistinct,
+        tuple(
+            zip(
+                index.columns[:count],
+                texts or [None] * count,
+                index.opclasses,
+                index.opclass_options,
+                index.collations,
+                index.indoption,
+                strict=True,
+            )
+        ),
+        tuple(index.columns[count:]),
+        expressions.predicate if expressions is not None else None,
+        tuple(index.reloptions),
+        index.tablespace,
     )
+
+
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _definition(
+    method: str,
+    unique: bool,
+    nulls_not_distinct: bool,
+    keys: tuple[_Key, ...],
+    include: tuple[str | None, ...],
+    predicate: str | None,
+    reloptions: tuple[str, ...],
+    tablespace: str | None,
+) -> Definition:
     return Definition(
-        method=index.method,
-        unique=index.indisunique,
-        nulls_not_distinct=index.indnullsnotdistinct,
-        keys=keys,
-        include=tuple(column or "" for column in index.columns[index.indnkeyatts :]),
-        predicate=expressions.predicate if expressions is not None else None,
-        parameters=_parameters(index.method, index.reloptions),
-        tablespace=index.tablespace,
+        method=method,
+        unique=unique,
+        nulls_not_distinct=nulls_not_distinct,
+        keys=tuple(itertools.starmap(_key_form, keys)),
+        include=tuple(column or "" for column in include),
+        predicate=predicate,
+        parameters=_parameters(method, reloptions),
+        tablespace=tablespace,
+    )
+
+
+def _key_form(
+    column: str | None, expression: str | None, opclass: str, options: str | None, collation: str | None, order: int
+) -> KeyForm:
+    return KeyForm(
+        column=column,
+        expression=expression if column is None else None,
+        opclass=opclass,
+        opclass_options=_options(options),
+        collation=collation,
+        descending=bool(order & _DESC),
+        nulls_first=bool(order & _NULLS_FIRST),
     )
 
 
 def same(wanted: Definition, actual: Definition, *, tablespace: bool) -> bool:
     """Whether two definitions are one. `tablespace`: the spec asks for one; where it is silent, any will do."""
-    if not tablespace:
-        actual = replace(actual, tablespace=wanted.tablespace)
-    return wanted == actual
+    if wanted == actual or tablespace or wanted.tablespace == actual.tablespace:
+        return wanted == actual
+    return wanted == replace(actual, tablespace=wanted.tablespace)
 
 
-def blank(form: Definition) -> Definition:
-    """A definition without its expressions and predicate: when two such are the same, the planner decides the rest."""
+def same_but_wording(wanted: Definition, actual: Definition, *, tablespace: bool) -> bool:
+    """Whether only expressions and predicate may tell them apart: what these mean, the planner decides."""
+    return (
+        wanted.method == actual.method
+        and len(wanted.keys) == len(actual.keys)
+        and same(_without_wording(wanted), _without_wording(actual), tablespace=tablespace)
+    )
+
+
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _without_wording(form: Definition) -> Definition:
     return replace(
         form,
         keys=tuple(replace(key, expression="" if key.expression is not None else None) for key in form.keys),

@@ -10,11 +10,11 @@ from dbopt.spec.finding import Finding, Severity
 from dbopt.spec.model import Extras
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from dbopt.optimize.canonical import Definition
     from dbopt.optimize.collect import Actual
-    from dbopt.postgres.catalog import Table
+    from dbopt.postgres.catalog import Column, Table
     from dbopt.postgres.index_catalog import Index
     from dbopt.spec.model import IndexSpec, SpecFile
 
@@ -112,6 +112,19 @@ def why_needed(index: Index) -> str | None:
     if index.is_partition:
         return "it is part of an index of the partitioned table"
     return None
+
+
+def can_be_identity(columns: Iterable[Column], form: Definition) -> bool:
+    """https://www.postgresql.org/docs/current/sql-altertable.html: unique, not partial, only columns marked NOT NULL
+    (and no expressions).
+    """
+    never_null = {column.column for column in columns if column.attnotnull}
+    return form.unique and form.predicate is None and all(key.column in never_null for key in form.keys)
+
+
+def is_only_identity(index: Index) -> bool:
+    """The replica identity and nothing more: that can be another index as well."""
+    return index.indisreplident and index.constraint is None and index.referenced_by is None and not index.is_partition
 
 
 def _needed(index: Index) -> bool:

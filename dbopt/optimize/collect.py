@@ -1,4 +1,6 @@
-"""What the database has, of all that the specs concern: read once, in six statements, whatever their number."""
+"""What the database has, of all that the specs concern: read once, in six statements, or two more for each further
+thousand of tables.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 # Working names of a replacement under way: built beside the old index, which steps aside under the other.
 NEW, OLD = "_dbopt_new", "_dbopt_old"
 
+# Tables whose columns and indexes are read in one statement. Its answer is kept whole beside the rows made of it.
+TABLES_AT_A_TIME = 1_000
+
 TableName = tuple[str, str]  # schema, table
 
 
@@ -52,20 +57,13 @@ class Actual:
 
     def digest(self) -> str:
         """One word for the state of everything that a plan is made from; sizes and counters aside."""
-        rows = [
-            repr(
-                (
-                    table.schema,
-                    table.table,
-                    index.index,
-                    index.indisvalid,
-                    index.comment,
-                    self.definition(index),
-                )
-            )
-            for table in self.tables.values()
-            for index in self.indexes.get(table.oid, ())
-        ]
+        texts: dict[int, str] = {}  # of many indexes the definition is one and the same object
+        rows = []
+        for table in self.tables.values():
+            for index in self.indexes.get(table.oid, ()):
+                form = self.definition(index)
+                text = texts.get(id(form)) or texts.setdefault(id(form), repr(form))
+                rows.append(repr((table.schema, table.table, index.index, index.indisvalid, index.comment)) + text)
         rows += [repr((mark.schema, mark.index, mark.comment)) for mark in self.marked]
         rows += [repr((table.schema, table.table, table.oid)) for table in self.tables.values()]
         return hashlib.sha256("\n".join(sorted(rows)).encode()).hexdigest()
@@ -99,9 +97,14 @@ def collect(conn: Connection, server: Server, entries: Iterable[IndexSpec]) -> A
     )
 
 
+def read_tables(conn: Connection, server: Server, tables: Sequence[TableName]) -> Actual:
+    """These tables as they are now, with the trees below them."""
+    return _read(conn, server, tables=tables, names=())
+
+
 def digest_of(conn: Connection, server: Server, tables: Sequence[TableName]) -> str:
     """The state of these tables' indexes now, in the same word as `Actual.digest`."""
-    return _read(conn, server, tables=tables, names=()).digest()
+    return read_tables(conn, server, tables).digest()
 
 
 def _read(conn: Connection, server: Server, *, tables: Sequence[TableName], names: Sequence[TableName]) -> Actual:
@@ -118,11 +121,13 @@ def _read(conn: Connection, server: Server, *, tables: Sequence[TableName], name
         found |= {(row.schema, row.table): row for row in catalog.TABLES.rows(conn, version, wanted)}
     oids = [table.oid for table in found.values()]
     columns: dict[int, list[Column]] = defaultdict(list)
-    for column in catalog.COLUMNS.rows(conn, version, {"oids": oids}):
-        columns[column.table_oid].append(column)
     indexes: dict[int, list[Index]] = defaultdict(list)
-    for index in index_catalog.INDEXES.rows(conn, version, {"oids": oids}):
-        indexes[index.table_oid].append(index)
+    for first in range(0, len(oids), TABLES_AT_A_TIME):
+        some = {"oids": oids[first : first + TABLES_AT_A_TIME]}
+        for column in catalog.COLUMNS.rows(conn, version, some):
+            columns[column.table_oid].append(column)
+        for index in index_catalog.INDEXES.rows(conn, version, some):
+            indexes[index.table_oid].append(index)
     every = [index for group in indexes.values() for index in group]
     expressions, locked = _expressions(conn, server, every)
     holders = {"schemas": [schema for schema, _ in names], "names": [name for _, name in names]}

@@ -6,6 +6,7 @@ One function a situation; each gives a Step, whose statements can be pasted into
 from __future__ import annotations
 
 import re
+from dataclasses import replace as replace_step
 from typing import TYPE_CHECKING
 
 from psycopg import sql
@@ -34,6 +35,7 @@ _DROPS = "statements whose plans use the index change their plans"
 _RENAMES = (
     "takes SHARE UPDATE EXCLUSIVE on the index for an instant; statements that name it in hints or REINDEX must follow"
 )
+_IDENTITY = "moves the table's replica identity: takes ACCESS EXCLUSIVE on the table for an instant"
 _TWICE = "needs disk space for both indexes until the old one is dropped"
 
 _REINDEX_SUFFIX = re.compile(r"_cc(new|old)[0-9]{0,3}\Z")
@@ -54,6 +56,13 @@ def create(entry: IndexSpec, table: Table, wanted: Definition, reason: str) -> S
         settings=build_settings(entry),
         proofs=(Proof(schema=table.schema, index=entry.name, table=table.table, definition=wanted),),
     )
+
+
+def adopt(entry: IndexSpec, table: Table, wanted: Definition, building: Index) -> Step:
+    """The server builds it right now: for an earlier run that was killed, say. Should that build fail, it is made anew.
+    """
+    reason = f"pid {building.build_pid} builds it right now: that build is awaited and proved, none is started"
+    return replace_step(create(entry, table, wanted, reason), action=Action.ADOPT)
 
 
 def repair(entry: IndexSpec, table: Table, wanted: Definition, broken: Index) -> Step:
@@ -95,11 +104,12 @@ def replace(entry: IndexSpec, table: Table, wanted: Definition, old: Index, read
     new, aside = derived(name, NEW), derived(name, OLD)
     keep_space = old.tablespace if entry.tablespace is None and entry.sql is None else None
     build = create_index(entry, schema=schema, name=new, concurrently=True, tablespace=keep_space)
+    moves = (_IDENTITY,) if old.indisreplident else ()
     swap = [
         "BEGIN",
-        _rename(schema, old.index, aside),
-        _rename(schema, new, name),
-        *_carried(table, old, name),
+        rename_index(schema, old.index, aside),
+        rename_index(schema, new, name),
+        *carried(table, old, name, wanted),
         "COMMIT",
     ]
     return Step(
@@ -114,7 +124,7 @@ def replace(entry: IndexSpec, table: Table, wanted: Definition, old: Index, read
             drop_index(schema, aside),
         ),
         reason=reason,
-        hazards=(*build_hazards(entry), _TWICE),
+        hazards=(*build_hazards(entry), _TWICE, *moves),
         domain=entry.domain,
         settings=build_settings(entry),
         proofs=(Proof(schema=schema, index=name, table=table.table, definition=wanted),),
@@ -129,7 +139,7 @@ def rename(entry: IndexSpec, table: Table, wanted: Definition, old: Index, reaso
         schema=table.schema,
         table=table.table,
         statements=(
-            _rename(table.schema, old.index, entry.name),
+            rename_index(table.schema, old.index, entry.name),
             comment_on(table.schema, entry.name, comment_for(entry, table, old.comment)),
         ),
         reason=reason,
@@ -157,7 +167,7 @@ def recomment(entry: IndexSpec, table: Table, index: Index, *, adopt: bool) -> S
     if mark.read(index.comment)[1] is None and not adopt:
         return None
     comment = comment_for(entry, table, index.comment)
-    if comment == index.comment:
+    if mark.says_the_same(comment, index.comment):
         return None
     return Step(
         action=Action.COMMENT,
@@ -190,11 +200,11 @@ def leftovers(entry: IndexSpec, indexes: Iterable[Index]) -> list[Index]:
         index
         for index in indexes
         if index.build_pid is None
-        and (index.index in ours or (not index.indisvalid and _reindexed(entry.name, index.index)))
+        and (index.index in ours or (not index.indisvalid and reindexed(entry.name, index.index)))
     ]
 
 
-def _reindexed(name: str, copy: str) -> bool:
+def reindexed(name: str, copy: str) -> bool:
     """Whether REINDEX CONCURRENTLY would call its copy of an index so. It cuts a long name so that the suffix fits."""
     found = _REINDEX_SUFFIX.search(copy)
     return found is not None and copy[: found.start()] == clip(name, NAME_MAX_BYTES - len(found[0]))
@@ -228,18 +238,22 @@ def build_hazards(entry: IndexSpec) -> tuple[str, ...]:
     return (_BUILDS, _WAITS, *((_UNIQUE,) if entry.is_unique else ()))
 
 
-def _rename(schema: str, old: str, new: str) -> str:
+def rename_index(schema: str, old: str, new: str) -> str:
     return text(sql.SQL("ALTER INDEX {} RENAME TO {}").format(sql.Identifier(schema, old), sql.Identifier(new)))
 
 
-def _carried(table: Table, old: Index, name: str) -> list[str]:
+def carried(table: Table, old: Index, name: str, wanted: Definition) -> list[str]:
     """What a replaced index had besides its definition, and would lose."""
-    carried = []
+    statements = []
     if old.indisclustered:
         statement = sql.SQL("ALTER TABLE {} CLUSTER ON {}")
-        carried.append(text(statement.format(sql.Identifier(table.schema, table.table), sql.Identifier(name))))
-    for number, target in enumerate(old.statistics_targets, start=1):
-        if target is not None:
+        statements.append(text(statement.format(sql.Identifier(table.schema, table.table), sql.Identifier(name))))
+    if old.indisreplident:
+        statement = sql.SQL("ALTER TABLE {} REPLICA IDENTITY USING INDEX {}")
+        statements.append(text(statement.format(sql.Identifier(table.schema, table.table), sql.Identifier(name))))
+    # Only expressions of an index have targets of their own; the new one may have a plain column in that place.
+    for number, (target, key) in enumerate(zip(old.statistics_targets, wanted.keys, strict=False), start=1):
+        if target is not None and key.expression is not None:
             statement = sql.SQL("ALTER INDEX {} ALTER COLUMN {} SET STATISTICS {}")
-            carried.append(text(statement.format(sql.Identifier(table.schema, name), number, target)))
-    return carried
+            statements.append(text(statement.format(sql.Identifier(table.schema, name), number, target)))
+    return statements

@@ -10,10 +10,12 @@ from dbopt.optimize.steps import Item, ItemStatus, Step
 from dbopt.values import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from dbopt.optimize.canonical import Definition
     from dbopt.optimize.collect import Actual
+    from dbopt.optimize.guard import ReplicaUse
+    from dbopt.optimize.pace import Pace
     from dbopt.postgres.catalog import Table
     from dbopt.postgres.connect import Connection
     from dbopt.postgres.index_catalog import Index
@@ -24,10 +26,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanOptions:
-    """`prune_foreign`: drop indexes without our mark too. `adopt`: mark indexes that are as the spec says already."""
+    """`prune_foreign`: drop indexes without our mark too. `adopt`: mark indexes that are as the spec says already.
+    `replica_use`: what the replicas have scanned, for guards. `pace`: what builds have taken so far.
+    """
 
     prune_foreign: bool = False
     adopt: bool = False
+    replica_use: tuple[ReplicaUse, ...] = ()
+    pace: Pace | None = None
 
 
 @dataclass(slots=True)
@@ -43,6 +49,7 @@ class Draft:
     refused: list[Item] = field(default_factory=list)
     leaving: set[tuple[str, str]] = field(default_factory=set)  # names that steps drop or rename
     analyze: dict[int, str] = field(default_factory=dict)  # table oid -> reason
+    proven: dict[Hashable, bool] = field(default_factory=dict)  # pairs of wordings, by key: whether they mean the same
     named: frozenset[tuple[str, str]] = field(init=False)  # schema and name of every entry
 
     def __post_init__(self) -> None:
@@ -71,10 +78,13 @@ class Draft:
         asks = entry.tablespace is not None or wanted.tablespace is not None
         if canonical.same(wanted, actual, tablespace=asks):
             return True
-        if not canonical.same(canonical.blank(wanted), canonical.blank(actual), tablespace=asks):
+        if not canonical.same_but_wording(wanted, actual, tablespace=asks):
             return False
         columns = self.actual.columns.get(table.oid, ())
-        return equivalence.proven(self.conn, table, columns, wanted, actual)
+        asked = equivalence.pair(table, columns, wanted, actual)
+        if asked.key not in self.proven:
+            self.proven[asked.key] = equivalence.proven(self.conn, asked)
+        return self.proven[asked.key]
 
 
 def _item(entry: IndexSpec, status: ItemStatus, reason: str | None = None) -> Item:

@@ -1,15 +1,18 @@
 """How big an index will be that is not there yet, from what ANALYZE knows.
 
-Statistics are read for all tables at once and without a lock on any. Three things are asked besides, for the few
-indexes that need them: how many rows a predicate lets in (the planner knows; it takes ACCESS SHARE on the table for an
-instant, and is given LOCK_TIMEOUT_MS for it), what an expression without statistics makes of its columns' values
-(expression.py), and statistics that somebody has created about an expression (PostgreSQL locks the table to print it).
-Where anything is missing there is no estimate: better none than an invented one.
+Statistics are read for all tables at once and without a lock on any. Four things are asked besides, for the indexes
+that need them: how many rows a predicate lets in (the planner knows), what an expression without statistics makes of
+its columns' values (expression.py), statistics that somebody has created about an expression, and what some rows of the
+table hold where statistics cannot tell (elements.py, together.py). But for the second they take ACCESS SHARE on the
+table for an instant, and are given LOCK_TIMEOUT_MS for it. Where anything is missing there is no estimate: better none
+than an invented one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
@@ -17,28 +20,38 @@ from typing import TYPE_CHECKING, TypeVar
 import psycopg
 from psycopg import sql
 
+from dbopt.optimize import selectivity
 from dbopt.postgres import statistics
-from dbopt.sizes import btree, gin, other
-from dbopt.sizes.elements import of_column
-from dbopt.sizes.expression import examine
+from dbopt.sizes import btree, gin, other, together
+from dbopt.sizes.btree import PAGE_BYTES
+from dbopt.sizes.elements import Source, of_scalar, of_values
+from dbopt.sizes.expression import columns_in, examine
 from dbopt.sizes.predicate import about_columns
 from dbopt.sizes.stored import stored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from dbopt.optimize.canonical import Definition
+    from dbopt.optimize.canonical import Definition, KeyForm
     from dbopt.optimize.collect import Actual
+    from dbopt.optimize.pace import Pace
     from dbopt.optimize.steps import Step
     from dbopt.postgres.catalog import Table
     from dbopt.postgres.connect import Connection
     from dbopt.postgres.index_catalog import Index
     from dbopt.postgres.server import Server
     from dbopt.postgres.statistics import ColumnStatistics, CombinedStatistics, ExpressionStatistics
+    from dbopt.sizes.gin import Elements
+    from dbopt.sizes.predicate import Said
 
 T = TypeVar("T")
 
 LOCK_TIMEOUT_MS = 100  # a plan with 100 locked tables shall not take minutes
+# Where statistics say too little, some rows are read: as long as that takes no longer in all, and of tables whose
+# indexes could be more than some pages.
+SAMPLING_SECONDS = 3.0
+SAMPLED_LEAST_ROWS = 1000
+_DISPROVED = 0.5  # results that differ: so much less than was expected
 
 
 @dataclass(slots=True)
@@ -48,6 +61,7 @@ class Estimator:
     conn: Connection
     server: Server
     actual: Actual
+    pace: Pace
     _columns: dict[int, dict[str, ColumnStatistics]] = field(default_factory=lambda: defaultdict(dict))  # by relation
     _combined: dict[int, list[CombinedStatistics]] = field(default_factory=lambda: defaultdict(list))
     _with_expressions: frozenset[int] = frozenset()  # oids of tables with created statistics about expressions
@@ -56,11 +70,17 @@ class Estimator:
     _locked: set[int] = field(default_factory=set)  # oids of tables that were found locked
     _rows: dict[tuple[int, str], float | None] = field(default_factory=dict)
     _expressions: dict[tuple[int, str], ColumnStatistics | None] = field(default_factory=dict)
+    _together: dict[tuple[int, tuple[str, ...]], float | None] = field(default_factory=dict)
+    _elements_of: dict[tuple[int, KeyForm], Elements | None] = field(default_factory=dict)
+    _sampled_seconds: float = 0.0
 
     def prepare(self, wanted: Iterable[tuple[Table, Definition]]) -> None:
-        """Five statements, however many indexes; none for none."""
+        """Five statements, however many indexes, and some for their predicates; none for none."""
         asked: dict[tuple[int, str | None], None] = {}
+        partial: dict[tuple[int, str], Table] = {}
         for table, form in wanted:
+            if form.predicate is not None and table.reltuples > 0:
+                partial[table.oid, form.predicate] = table
             names = {key.column for key in form.keys if key.column is not None} | set(form.include)
             if form.has_expressions:
                 names |= {column.column for column in self.actual.columns.get(table.oid, ())}
@@ -82,6 +102,7 @@ class Estimator:
         self._nondeterministic = frozenset(
             row.collation for row in statistics.NONDETERMINISTIC.rows(self.conn, version)
         )
+        self._foresee(partial)
 
     def estimated(self, step: Step) -> Step:
         """The step with its estimate, if it builds an index and enough is known."""
@@ -90,7 +111,11 @@ class Estimator:
         if proof is None or table is None or table.relkind == "p" or not step.builds:
             return step
         known = self.estimate(table, proof.definition)
-        return step if known is None else replace(step, estimate=known)
+        if known is None:
+            return step
+        known = {**known, "table_bytes": table.relpages * PAGE_BYTES}
+        seconds = self.pace.seconds(replace(step, estimate=known))
+        return replace(step, estimate=known if seconds is None else {**known, "build_seconds": seconds})
 
     def estimate(self, table: Table, form: Definition) -> Mapping[str, float] | None:
         """`size_bytes` and `rows` of an index of this definition; None where statistics are missing."""
@@ -99,21 +124,23 @@ class Estimator:
         rows = self._rows_of(table, form.predicate)
         if rows is None:
             return None
-        found = [
-            self._expression(table, key.expression) if key.expression is not None else self._column(table, key.column)
-            for key in form.keys
-        ]
-        found += [self._column(table, name) for name in form.include]
+        size = self._gin(table, form, rows) if form.method == "gin" else self._size(table, form, rows)
+        return None if size is None else {"size_bytes": size, "rows": round(rows)}
+
+    def _gin(self, table: Table, form: Definition, rows: float) -> int | None:
+        elements = [self._elements(table, key) for key in form.keys]
+        known = [one for one in elements if one is not None]
+        return gin.gin(rows, table.relpages, table.reltuples, known) if len(known) == len(elements) else None
+
+    def _size(self, table: Table, form: Definition, rows: float) -> int | None:
+        found = [self._key(table, key) for key in form.keys] + [self._column(table, name) for name in form.include]
         known = [column for column in found if column is not None]
         if len(known) < len(found):
             return None
-        size = self._size(table, form, rows, known)
-        return None if size is None else {"size_bytes": size, "rows": round(rows)}
-
-    def _size(self, table: Table, form: Definition, rows: float, found: Sequence[ColumnStatistics]) -> int | None:
-        said = about_columns(form.predicate)
-        columns = [stored(column, table.reltuples, rows, said.get(column.column)) for column in found]
+        said = self._said(table, form)
+        columns = [stored(column, table.reltuples, rows, said.get(column.column)) for column in known]
         keys, include = columns[: len(form.keys)], columns[len(form.keys) :]
+        opclasses = [key.opclass for key in form.keys]
         parameters = dict(form.parameters)
         match form.method:
             case "btree":
@@ -123,7 +150,7 @@ class Estimator:
                     include,
                     deduplicates=self._deduplicates(form),
                     fillfactor=int(parameters.get("fillfactor", 90)),
-                    distinct=self._combinations(table, form) if form.predicate is None else None,
+                    distinct=self._combinations(table, form, known) if form.predicate is None else None,
                 )
             case "hash":
                 return other.hash_table(
@@ -131,23 +158,19 @@ class Estimator:
                 )
             case "brin":
                 pages_per_range = int(parameters.get("pages_per_range", 128))
-                opclasses = [key.opclass for key in form.keys]
-                return other.brin(table.relpages, keys, opclasses, pages_per_range=pages_per_range)
-            case "gin" if len(keys) == 1:
-                elements = of_column(self.conn, table, found[0], form.keys[0].opclass)
-                return None if elements is None else gin.gin(rows, table.relpages, table.reltuples, elements)
-            case "gist" if len(keys) == 1:
-                opclass = form.keys[0].opclass
-                is_array = other.is_gist_array(opclass)
-                elements = of_column(self.conn, table, found[0], opclass) if is_array else None
+                return other.brin(table.relpages, table.reltuples, keys, opclasses, pages_per_range=pages_per_range)
+            case "gist":
+                elements = [
+                    self._elements(table, key) if other.is_gist_array(key.opclass) else None for key in form.keys
+                ]
                 return other.gist(
                     rows,
-                    keys[0],
-                    opclass,
-                    elements=None if elements is None else elements.per_row,
-                    sorts_ranges=self.server.sorts_ranges_for_gist,
+                    columns,
+                    [*opclasses, *[""] * len(include)],
+                    elements=[None if one is None else one.per_row for one in elements] + [None] * len(include),
+                    sorts=self.server.sorts_ranges_for_gist,
                 )
-            case "spgist":
+            case "spgist" if not include:
                 return other.spgist(rows, keys[0], form.keys[0].opclass)
         return None  # of an extension's method nothing is known
 
@@ -161,8 +184,8 @@ class Estimator:
             and all(key.collation not in self._nondeterministic for key in form.keys)
         )
 
-    def _combinations(self, table: Table, form: Definition) -> float | None:
-        """How many combinations of the keys there are, where somebody has had them counted."""
+    def _combinations(self, table: Table, form: Definition, found: Sequence[ColumnStatistics]) -> float | None:
+        """How many combinations of the keys there are, where somebody has had them counted, or some rows tell."""
         names = {key.column for key in form.keys}
         for combination in self._combined.get(table.oid, ()):
             numbers = dict(zip(combination.columns, combination.attnums, strict=False))
@@ -170,7 +193,51 @@ class Estimator:
             for listed, count in json.loads(combination.n_distinct).items():
                 if len(names) > 1 and {int(number) for number in listed.split(",")} == wanted:
                     return float(count)
-        return None
+        keys = form.keys
+        if len(keys) < 2 or not self._deduplicates(form) or not together.is_open(found[: len(keys)], table.reltuples):
+            return None
+        asked = tuple(key.column or key.expression or "" for key in keys)
+        read = [sql.Identifier(key.column) if key.column else sql.SQL(key.expression or "") for key in keys]
+        return self._in_some_rows(table, asked, read)
+
+    def _in_some_rows(
+        self, table: Table, asked: tuple[str, ...], read: Sequence[sql.Composable], *, dependent: bool = False
+    ) -> float | None:
+        """How many different ones there are of some columns or expressions, by what some pages of the table hold."""
+        if (table.oid, asked) not in self._together:
+            rows = self._sampled(table, lambda: together.sample(self.conn, table, read))
+            counted = together.combinations(rows, table.relpages, dependent=dependent) if rows else None
+            self._together[table.oid, asked] = counted
+        return self._together[table.oid, asked]
+
+    def _said(self, table: Table, form: Definition) -> Mapping[str, Said]:
+        """What the predicate says about columns, and about expressions over one of them: NULL goes through most."""
+        said = dict(about_columns(form.predicate))
+        for key in form.keys:
+            if key.expression is not None and said:
+                names = columns_in(key.expression, [column.column for column in self.actual.columns.get(table.oid, ())])
+                if len(names) == 1 and names[0] in said:
+                    said[key.expression] = said[names[0]]
+        return said
+
+    def _elements(self, table: Table, key: KeyForm) -> Elements | None:
+        """What the values of a key consist of."""
+        types = {column.column: column.type for column in self.actual.columns.get(table.oid, ())}
+        names = [key.column] if key.expression is None else columns_in(key.expression, types)
+        found = self._column(table, names[0]) if len(names) == 1 else None
+        if found is None:
+            return None
+        asked = table.oid, key
+        if asked not in self._elements_of:
+            source = Source(table, found, types[found.column], key.expression)
+            known = of_values(self.conn, source, key.opclass, lambda ask: self._sampled(table, ask))
+            if known is None and (values := self._key(table, key)) is not None:
+                known = of_scalar(values, key.opclass, table.reltuples)
+            self._elements_of[asked] = known
+        return self._elements_of[asked]
+
+    def _key(self, table: Table, key: KeyForm) -> ColumnStatistics | None:
+        return self._column(table, key.column) if key.expression is None else self._expression(table, key.expression)
 
     def _column(self, table: Table, name: str | None) -> ColumnStatistics | None:
         found = self._columns[table.oid].get(name or "")
@@ -209,7 +276,10 @@ class Estimator:
         for row in created or ():
             if row.expression.strip("()") == expression.strip("()"):
                 return replace(seen, null_frac=row.null_frac, n_distinct=row.n_distinct, common_freqs=row.common_freqs)
-        return seen
+        counted = self._in_some_rows(table, (expression,), [sql.SQL(expression)], dependent=True)
+        if counted is None or seen.n_distinct is None or counted > _DISPROVED * seen.n_distinct:
+            return seen  # what it owes to statistics of a whole sample is better than what some pages say
+        return replace(seen, n_distinct=counted, common_freqs=[])
 
     def _created(self, table: Table) -> list[ExpressionStatistics]:
         return statistics.EXPRESSION_STATISTICS.rows(self.conn, self.server.version, {"oids": [table.oid]})
@@ -220,29 +290,48 @@ class Estimator:
             return table.reltuples
         asked = table.oid, predicate
         if asked not in self._rows:
-            planned = self._patiently(table, lambda: (self._planned(table, predicate), self._planned(table, None)))
-            self._rows[asked] = max(table.reltuples * planned[0] / max(planned[1], 1.0), 1.0) if planned else None
+            found = self._patiently(table, lambda: selectivity.rows_let_in(self.conn, {asked: table}))
+            self._rows[asked] = found[asked] if found is not None else None
         return self._rows[asked]
 
-    def _planned(self, table: Table, predicate: str | None) -> float:
-        name = sql.Identifier(table.schema, table.table)
-        where = sql.SQL(" WHERE {}").format(sql.SQL(predicate)) if predicate is not None else sql.SQL("")
-        plan = self.conn.execute(sql.SQL("EXPLAIN (FORMAT JSON) SELECT 1 FROM ONLY {}{}").format(name, where))
-        return float(plan.fetchall()[0][0][0]["Plan"]["Plan Rows"])
+    def _foresee(self, partial: Mapping[tuple[int, str], Table]) -> None:
+        """What `_rows_of` would ask for each of them, at one go where nothing is in the way."""
+        every = list(partial.items())
+        for first in range(0, len(every), selectivity.AT_A_TIME):
+            try:
+                with self._patience():
+                    self._rows |= selectivity.rows_let_in(self.conn, dict(every[first : first + selectivity.AT_A_TIME]))
+            except psycopg.Error:
+                if self.conn.closed:
+                    raise
+
+    @contextlib.contextmanager
+    def _patience(self) -> Iterator[None]:
+        with self.conn.transaction(force_rollback=True):
+            # A policy that hides rows from the planner would make the index seem small.
+            self.conn.execute(
+                "/* dbopt: for a question about tables */ SELECT"
+                " pg_catalog.set_config('lock_timeout', %s, true),"
+                " pg_catalog.set_config('row_security', 'off', true)",
+                (str(LOCK_TIMEOUT_MS),),
+            )
+            yield
+
+    def _sampled(self, table: Table, ask: Callable[[], T]) -> T | None:
+        """The answer to what reads some rows of a table. None also for a small one, and when a plan has read enough."""
+        if table.reltuples < SAMPLED_LEAST_ROWS or self._sampled_seconds >= SAMPLING_SECONDS:
+            return None
+        started = time.monotonic()
+        answer = self._patiently(table, ask)
+        self._sampled_seconds += time.monotonic() - started
+        return answer
 
     def _patiently(self, table: Table, ask: Callable[[], T]) -> T | None:
         """The answer to what takes a lock on a table. None where that is not to be had, or the role may not ask."""
         if table.oid in self._locked:
             return None
         try:
-            with self.conn.transaction(force_rollback=True):
-                # A policy that hides rows from the planner would make the index seem small.
-                self.conn.execute(
-                    "/* dbopt: for one question about a table */ SELECT"
-                    " pg_catalog.set_config('lock_timeout', %s, true),"
-                    " pg_catalog.set_config('row_security', 'off', true)",
-                    (str(LOCK_TIMEOUT_MS),),
-                )
+            with self._patience():
                 return ask()
         except psycopg.errors.LockNotAvailable:
             self._locked.add(table.oid)

@@ -63,13 +63,26 @@ class StepFinished:
     step: Step
     seconds: float
     size_bytes: int | None = None
+    size_before_bytes: int | None = None  # of the index that it replaced or dropped
+    built_seconds: float | None = None  # of its builds, without waiting for others
     error: str | None = None
     hint: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepPutOff:
+    """It could not have its turn now and comes back after the others; another StepStarted follows."""
+
+    number: int
+    total: int
+    step: Step
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """The last event of every run, also of one that was interrupted."""
+    """The last event of every run, also of one that was interrupted. `left` counts what was not started."""
 
     applied: int
     failed: int
@@ -77,7 +90,8 @@ class Result:
     unchanged: int
     seconds: float
     items: tuple[Item, ...]
+    left: int = 0
     interrupted: bool = False
 
 
-Event = RunStarted | StepStarted | Progress | Waiting | Notice | StepFinished | Result
+Event = RunStarted | StepStarted | Progress | Waiting | Notice | StepFinished | StepPutOff | Result

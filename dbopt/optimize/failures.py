@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from enum import Enum
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -16,17 +17,26 @@ if TYPE_CHECKING:
     from dbopt.optimize.worker import Outcome
 
 
+class Again(Enum):
+    """Whether a step that failed gets another try."""
+
+    NO = "no"
+    NOW = "now"  # the same statement may well succeed when tried again at once
+    LATER = "later"  # when the other tables have had their turn
+    YIELDED = "yielded"  # likewise; it made room for somebody, which is no fault of its own
+    GONE = "gone"  # the table is not there any more: nothing is left to do for it
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """`retry`: the same statement may well succeed when tried again at once."""
-
     message: str
     hint: str | None = None
-    retry: bool = False
+    again: Again = Again.NO
 
     def leaving(self, sentence: str) -> Failure:
-        """The same where something is left behind, which the sentence says: no retry gets past that."""
-        return replace(self, hint=f"{self.hint} {sentence}" if self.hint else sentence, retry=False)
+        """The same where something is left behind, which the sentence says: no retry at once gets past that."""
+        again = Again.NO if self.again is Again.NOW else self.again
+        return replace(self, hint=f"{self.hint} {sentence}" if self.hint else sentence, again=again)
 
 
 _HINTS: tuple[tuple[type[psycopg.Error], str], ...] = (
@@ -35,6 +45,7 @@ _HINTS: tuple[tuple[type[psycopg.Error], str], ...] = (
     (pg.DiskFull, "Free space or name another tablespace, then run dbopt optimize again."),
     (pg.ConfigurationLimitExceeded, "temp_file_limit is too low for this build: raise it for this role."),
     (pg.DuplicateTable, "Somebody made it meanwhile: run dbopt plan again."),
+    (pg.UndefinedColumn, "Somebody dropped or renamed it meanwhile: run dbopt plan again."),
     (pg.UndefinedTable, "Somebody dropped it meanwhile: run dbopt plan again."),
     (pg.UndefinedObject, "Somebody dropped it meanwhile: run dbopt plan again."),
     (pg.QueryCanceled, "Somebody cancelled it (pg_cancel_backend): run dbopt optimize again."),
@@ -57,7 +68,9 @@ def explain(error: psycopg.Error, step: Step, verb: str, outcome: Outcome | None
     state = f" [SQLSTATE {error.sqlstate}]" if error.sqlstate else ""
     hint = next((hint for kind, hint in _HINTS if isinstance(error, kind)), error.diag.message_hint)
     return Failure(
-        f"could not {verb} {name}: {words}{detail}{state}", hint, retry=isinstance(error, pg.DeadlockDetected)
+        f"could not {verb} {name}: {words}{detail}{state}",
+        hint,
+        Again.NOW if isinstance(error, pg.DeadlockDetected) else Again.NO,
     )
 
 
@@ -72,6 +85,15 @@ def given_up(step: Step, verb: str, outcome: Outcome) -> Failure | None:
             f"could not {verb} {_name(step)}: gave up waiting after {format_duration(outcome.waited_seconds)}"
             f" for {_who(outcome.blockers)}",
             "End what it waited for, or give it longer with --wait.",
+            Again.LATER,
+        )
+    if outcome.made_room_for is not None:
+        piled = outcome.made_room_for.piled
+        why = f"behind whom {piled} others waited" if piled else "since each would have waited for the other"
+        return Failure(
+            f"could not {verb} {_name(step)}: made room for {_who((outcome.made_room_for.waiter,))}, {why}",
+            "Run dbopt optimize again when that one is done; --no-yield insists.",
+            Again.YIELDED,
         )
     return None
 

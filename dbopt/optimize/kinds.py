@@ -20,10 +20,15 @@ if TYPE_CHECKING:
 # What a step may set for its session: the `build:` of a spec.
 SETTINGS = frozenset({"maintenance_work_mem", "max_parallel_maintenance_workers"})
 
+_USING_INDEX = "i"  # REPLICA_IDENTITY_INDEX in pg_class.h
+
 
 class Kind(Enum):
     BUILD = "build"  # CREATE INDEX CONCURRENTLY: alone in its message, no timeouts, watched
     DROP = "drop"  # DROP INDEX CONCURRENTLY: the same
+    # DROP INDEX, of nothing but the index of a partitioned table, which the runner makes sure of: no text tells it.
+    # Run like SHORT, in a transaction of its own.
+    DROP_TREE = "drop tree"
     ANALYZE = "analyze"
     BEGIN = "begin"
     COMMIT = "commit"
@@ -74,11 +79,23 @@ def require_settings(settings: Mapping[str, str]) -> None:
 
 
 def target_index(statement: str) -> str:
-    """The name that a BUILD gives its index, or that a DROP removes."""
+    """The name that a BUILD gives its index, or that a DROP or DROP_TREE removes."""
     node = grammar.parse_one(statement)
     if node.HasField("index_stmt"):
         return str(node.index_stmt.idxname)
     return str(node.drop_stmt.objects[0].list.items[-1].string.sval)
+
+
+def is_unique(statement: str) -> bool:
+    """Whether a BUILD makes a unique index."""
+    return bool(grammar.parse_one(statement).index_stmt.unique)
+
+
+def attached(statement: str) -> tuple[str, str]:
+    """Schema and name of the index that an ATTACH makes a part of another."""
+    command = grammar.parse_one(statement).alter_table_stmt.cmds[0].alter_table_cmd
+    name = getattr(command, "def").partition_cmd.name
+    return str(name.schemaname), str(name.relname)
 
 
 # One function a statement of the grammar: the kind, or None when it is not just one of the forms that dbopt writes.
@@ -98,13 +115,14 @@ def _drop(statement: Any) -> Kind | None:
 
     ours = (
         statement.remove_type == ObjectType.OBJECT_INDEX
-        and statement.concurrent
         and not statement.missing_ok
         and statement.behavior == DropBehavior.DROP_RESTRICT
         and len(statement.objects) == 1
         and len(statement.objects[0].list.items) == 2
     )
-    return Kind.DROP if ours else None
+    if not ours:
+        return None
+    return Kind.DROP if statement.concurrent else Kind.DROP_TREE
 
 
 def _analyze(statement: Any) -> Kind | None:
@@ -145,7 +163,9 @@ def _comment(statement: Any) -> Kind | None:
 
 
 def _alter_table(statement: Any) -> Kind | None:
-    """What a replaced index hands on, and how a partition's index becomes part of the tree's."""
+    """What a replaced index hands on, and how a partition's index becomes part of the tree's. Of REPLICA IDENTITY only
+    the form that names an index: without one, updates of a published table fail.
+    """
     from postgast.pg_query_pb2 import AlterTableType, ObjectType
 
     allowed = {
@@ -153,13 +173,13 @@ def _alter_table(statement: Any) -> Kind | None:
         (ObjectType.OBJECT_INDEX, AlterTableType.AT_SetStatistics),
         (ObjectType.OBJECT_INDEX, AlterTableType.AT_AttachPartition),
     }
-    ours = (
-        not statement.missing_ok
-        and _is_plain(statement.relation)
-        and len(statement.cmds) == 1
-        and (statement.objtype, statement.cmds[0].alter_table_cmd.subtype) in allowed
-    )
-    return Kind.SHORT if ours else None
+    if statement.missing_ok or not _is_plain(statement.relation) or len(statement.cmds) != 1:
+        return None
+    command = statement.cmds[0].alter_table_cmd
+    form = (statement.objtype, command.subtype)
+    if form == (ObjectType.OBJECT_TABLE, AlterTableType.AT_ReplicaIdentity):
+        return Kind.SHORT if getattr(command, "def").replica_identity_stmt.identity_type == _USING_INDEX else None
+    return Kind.SHORT if form in allowed else None
 
 
 _TESTS = {

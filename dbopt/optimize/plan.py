@@ -12,15 +12,16 @@ from dbopt.optimize.absent import Absent
 from dbopt.optimize.budget import Budgets
 from dbopt.optimize.canonical import Definition
 from dbopt.optimize.collect import collect, require_primary
+from dbopt.optimize.disk import Disk
 from dbopt.optimize.draft import Draft, PlanOptions
 from dbopt.optimize.estimate import Estimator
+from dbopt.optimize.pace import Pace
 from dbopt.optimize.present import Present
-from dbopt.optimize.refusals import error, finding
+from dbopt.optimize.refusals import finding
 from dbopt.optimize.steps import Plan, Target
 from dbopt.spec.finding import Severity
 from dbopt.spec.lint import lint
 from dbopt.spec.model import State
-from dbopt.spec.unsupported import unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -50,9 +51,9 @@ def make_plan(conn: Connection, server: Server, specs: SpecSet, *, options: Plan
     wanted = _ask(draft, [(entry, table) for entry, table in admitted if entry.state is State.PRESENT])
     absent = Absent(draft, specs.files)
     pruned = {(marked.schema, marked.index) for marked, _ in absent.prunable}
-    estimator = Estimator(conn, server, draft.actual)
+    estimator = Estimator(conn, server, draft.actual, draft.options.pace or Pace())
     estimator.prepare(_candidates(draft, admitted, wanted))
-    present = Present(draft, estimator, Budgets(specs.files, entries, draft.actual, pruned))
+    present = Present(draft, estimator, Budgets(specs.files, entries, draft.actual, pruned, Disk(conn, server)))
     # What goes, goes first: it leaves room in the budgets.
     admitted.sort(key=lambda pair: (pair[0].state is State.PRESENT, pair[0].priority, pair[1].relpages))
     for entry, table in admitted:
@@ -89,9 +90,6 @@ def _admit(draft: Draft, broken: Broken, entry: IndexSpec) -> Table | None:
     if (wrong := broken.get((entry.source.file, entry.name))) is not None:
         draft.refuse(entry, wrong)
         return None
-    for path, message in unsupported(entry):
-        draft.refuse(entry, error(entry, "not-yet-supported", message, at=path))
-        return None
     table = draft.actual.tables.get((entry.schema_name, entry.table.name))
     if table is None:
         if entry.state is State.ABSENT:
@@ -114,12 +112,8 @@ def _admit(draft: Draft, broken: Broken, entry: IndexSpec) -> Table | None:
 def _ask(draft: Draft, pairs: list[tuple[IndexSpec, Table]]) -> Wanted:
     """What each entry means in the server's words, by schema and name; what it does not take is refused."""
     asked = [twin.Asked(entry=e, table=t, columns=draft.actual.columns.get(t.oid, ())) for e, t in pairs]
-    alike = [tenants.question(one) for one in asked]  # the same for each tenant: it is asked once
-    once = dict(zip(alike, asked, strict=True))
-    answers = dict(zip(once, twin.definitions(draft.conn, draft.server, list(once.values())), strict=True))
     wanted = {}
-    for (entry, table), question in zip(pairs, alike, strict=True):
-        answer = answers[question]
+    for (entry, table), answer in zip(pairs, twin.definitions(draft.conn, draft.server, asked), strict=True):
         if isinstance(answer, Definition):
             wanted[entry.schema_name, entry.name] = answer
         else:

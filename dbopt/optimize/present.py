@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from dbopt.optimize import canonical, check, decide, partitions, refusals, serves
+from dbopt.optimize import canonical, check, decide, partition_drop, partition_tree, partitions, refusals, serves
 from dbopt.optimize.collect import NEW, working_names
-from dbopt.optimize.refusals import RefusedError, error
+from dbopt.optimize.refusals import RefusedError, error, finding
 from dbopt.optimize.steps import Action, Step
 from dbopt.postgres import catalog
 from dbopt.postgres.identifiers import derived
 from dbopt.spec import mark
+from dbopt.spec.finding import Severity
 from dbopt.values import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from dbopt.optimize.budget import Budgets
     from dbopt.optimize.canonical import Definition
     from dbopt.optimize.draft import Draft
@@ -45,15 +50,19 @@ class Present:
             self.draft.refuse(entry, exc.finding)
             return
         kept = ready if step is not None and step.action is Action.REPLACE else None
-        leftovers = decide.leftovers(entry, self.draft.actual.indexes.get(table.oid, ()))
+        here = [index for index in self.draft.actual.indexes.get(table.oid, ()) if index.relkind != "I"]
+        leftovers = decide.leftovers(entry, here)
         for leftover in leftovers:
             if leftover is not kept:
                 self.draft.leaving.add((leftover.schema, leftover.index))
                 self.draft.steps.append(decide.remove_leftover(entry, table, leftover))
         if step is not None:
             self.draft.steps.append(step)
-            if step.action in (Action.CREATE, Action.REPLACE, Action.REPAIR):
+            if step.builds:
                 self.draft.note_analyze(table, wanted)
+            else:
+                of_table = self.draft.actual.indexes.get(table.oid, ())
+                self._note_blind(table, of_table, lambda index: self.draft.same(entry, table, wanted, index))
         elif not leftovers:
             self.draft.settle(entry)
 
@@ -74,12 +83,24 @@ class Present:
             for member in self.draft.actual.trees[table.oid]:
                 self._readable(entry, self.draft.actual.tables[member.schema, member.table])
             top = self.draft.actual.find(table, entry.name)
+            wish = partition_tree.Wish(
+                entry=entry,
+                table=table,
+                wanted=wanted,
+                actual=self.draft.actual,
+                same=same,
+                taken=self._taken(entry, table),
+                leaving=self.draft.leaving,
+                named=self.draft.named - {(table.schema, entry.name)},
+                claimed=self._claimed(entry, table),
+                former=self._former(entry, table, top, same),
+            )
             if top is None and any(
                 self._may_be_renamed(entry, index) and same(index)
                 for index in self.draft.actual.indexes.get(table.oid, ())
             ):
+                self._clean(partitions.remains(wish))
                 return False
-            wish = partitions.Wish(entry, table, wanted, self.draft.actual, same, self._taken(entry, table))
             steps = partitions.steps(wish, self.draft.server)
             for step in steps:
                 self._permitted(entry, self.draft.actual.tables[step.schema, step.table])
@@ -89,18 +110,55 @@ class Present:
             return True
         if not steps:
             return False
-        marking = decide.recomment(entry, table, top, adopt=self.draft.options.adopt) if top is not None else None
-        self.draft.steps += [*steps, *([marking] if marking is not None else [])]
-        for step in steps:
-            if step.action is Action.REPAIR and step.index is not None:
-                self.draft.leaving.add((step.schema, step.index))
-            if step.action is not Action.ATTACH:
-                self.draft.note_analyze(table, wanted)
+        marking = None
+        if top is not None and wish.former is None:  # a new top is made with its mark
+            marking = decide.recomment(entry, table, top, adopt=self.draft.options.adopt)
+        self._clean(steps)
+        self.draft.steps += [marking] if marking is not None else []
+        if partition_tree.is_beside(wish):
+            self.draft.leaving.add((table.schema, derived(entry.name, NEW)))
+        if wish.former is not None and wish.former.index != entry.name:
+            self.draft.leaving.add((table.schema, wish.former.index))
+        if any(step.builds for step in steps):
+            self.draft.note_analyze(table, wanted)
+        else:
+            tables = [self.draft.actual.tables[one.schema, one.table] for one in self.draft.actual.trees[table.oid]]
+            self._note_blind(table, chain(*(self.draft.actual.indexes.get(one.oid, ()) for one in tables)), same)
         return True
+
+    def _note_blind(self, table: Table, indexes: Iterable[Index], same: Callable[[Index], bool]) -> None:
+        """Also where the index is there already: the run that built it may have been killed before its ANALYZE."""
+        if table.is_owner and any(index.lacks_statistics and index.indisvalid and same(index) for index in indexes):
+            self.draft.analyze.setdefault(table.oid, "an index on an expression has no statistics before ANALYZE")
+
+    def _say_blind(self, entry: IndexSpec, table: Table, index: Index) -> None:
+        """Ours may come from a run that was killed before its ANALYZE. What others do not analyze is told."""
+        message = f"{index.index} holds expressions that were never analyzed"
+        if table.is_owner and mark.read(index.comment)[1] is not None:
+            self.draft.analyze.setdefault(table.oid, message)
+        else:
+            hint = f"The planner guesses their values: {decide.analyze(table, '').statements[0]};"
+            self.draft.findings.append(finding(entry, Severity.INFO, "never-analyzed", message, hint=hint))
+
+    def _clean(self, steps: list[Step]) -> None:
+        """Add steps, some of which drop indexes."""
+        self.draft.steps += steps
+        self.draft.leaving.update(partition_drop.dropped(steps))
+
+    def _former(self, entry: IndexSpec, table: Table, top: Index | None, same: partition_tree.Same) -> Index | None:
+        """The index over the tree that the entry's takes the place of: one of its name with another definition, or one
+        that the spec says it `was`.
+        """
+        if top is not None:
+            return None if same(top) else top
+        for index in self.draft.actual.indexes.get(table.oid, ()):
+            if index.index in entry.was and self._may_be_renamed(entry, index):
+                return index
+        return None
 
     def _taken(self, entry: IndexSpec, table: Table) -> dict[tuple[str, str], str]:
         """Who has, or gets by this plan, a name that the indexes of a tree may want."""
-        names = partitions.names(entry, table, self.draft.actual)
+        names = partition_tree.every_name(entry, table, self.draft.actual)
         holders = {"schemas": [schema for schema, _ in names], "names": [name for _, name in names]}
         rows = catalog.RELATIONS.rows(self.draft.conn, self.draft.server.version, holders)
         built = {
@@ -112,6 +170,20 @@ class Present:
         there = {(row.schema, row.name): f"an index of {row.table}" if row.table else "a relation" for row in rows}
         return built | asked | there
 
+    def _claimed(self, entry: IndexSpec, table: Table) -> Callable[[], frozenset[tuple[str, str]]]:
+        """The names that other entries may give their indexes in the same tree, worked out where they matter."""
+
+        @cache
+        def names() -> frozenset[tuple[str, str]]:
+            others = [
+                other
+                for other in self.draft.entries
+                if other is not entry and (other.schema_name, other.table.name) == (table.schema, table.table)
+            ]
+            return frozenset(name for other in others for name in partition_tree.names(other, table, self.draft.actual))
+
+        return names
+
     def _step_for(self, entry: IndexSpec, table: Table, wanted: Definition, ready: Index | None) -> Step | None:
         """The step for one entry, None when nothing is to do. Raises RefusedError."""
         self._comparable(entry, table)
@@ -120,20 +192,24 @@ class Present:
             step = self._from_another_name(entry, table, wanted, ready)
             return step or decide.create(entry, table, wanted, entry.why or "the spec asks for it")
         if here.build_pid is not None:
-            message = f"{entry.name} is being built right now by pid {here.build_pid}"
-            raise RefusedError(error(entry, "being-built", message, hint="Run dbopt again when that build has ended."))
+            if not self.draft.same(entry, table, wanted, here):
+                what = canonical.difference(wanted, self.draft.actual.definition(here))
+                message = f"pid {here.build_pid} builds {entry.name} right now, of another definition: {what}"
+                hint = "Run dbopt again when that build has ended."
+                raise RefusedError(error(entry, "being-built", message, hint=hint))
+            return decide.adopt(entry, table, wanted, here)
         if not (here.indisvalid and here.indisready and here.indislive):
             self.draft.leaving.add((here.schema, here.index))
             return decide.repair(entry, table, wanted, here)
         if self.draft.same(entry, table, wanted, here):
-            all_of_it = [here, *partitions.below(here, self.draft.actual)]
-            if any(index.lacks_statistics for index in all_of_it) and table.is_owner:
-                self.draft.analyze.setdefault(table.oid, f"{here.index} holds expressions that were never analyzed")
+            all_of_it = [here, *partition_tree.below(here, self.draft.actual)]
+            if any(index.lacks_statistics for index in all_of_it):
+                self._say_blind(entry, table, here)
             names = frozenset(index.index for index in all_of_it)
             self.draft.findings += serves.disappointed(self.draft.conn, self.draft.server, entry, names)
             return decide.recomment(entry, table, here, adopt=self.draft.options.adopt)
         what = canonical.difference(wanted, self.draft.actual.definition(here))
-        self._replaceable(entry, here, what)
+        self._replaceable(entry, table, wanted, here, what)
         return decide.replace(entry, table, wanted, here, ready, f"the definition changed: {what}")
 
     def _comparable(self, entry: IndexSpec, table: Table) -> None:
@@ -165,13 +241,15 @@ class Present:
         self.draft.findings += self.budgets.admit(entry, table, estimated, self.draft.leaving)
         return estimated
 
-    def _replaceable(self, entry: IndexSpec, index: Index, what: str) -> None:
-        """Raises RefusedError for an index that something else stands on."""
+    def _replaceable(self, entry: IndexSpec, table: Table, wanted: Definition, index: Index, what: str) -> None:
+        """Raises RefusedError for an index that something else stands on, but for a replica identity that can move."""
         needed = check.why_needed(index)
-        if needed is not None:
-            message = f"{index.index} differs from the spec and cannot be replaced: {needed} ({what})"
-            hint = "Give the new definition another name, or change what needs it by a migration first."
-            raise RefusedError(error(entry, "needed-by-constraint", message, hint=hint))
+        columns = self.draft.actual.columns.get(table.oid, ())
+        if needed is None or (check.is_only_identity(index) and check.can_be_identity(columns, wanted)):
+            return
+        message = f"{index.index} differs from the spec and cannot be replaced: {needed} ({what})"
+        hint = "Give the new definition another name, or change what needs it by a migration first."
+        raise RefusedError(error(entry, "needed-by-constraint", message, hint=hint))
 
     def _ready(self, entry: IndexSpec, table: Table, wanted: Definition) -> Index | None:
         """The new index of a replacement that was interrupted between build and swap."""
@@ -197,6 +275,7 @@ class Present:
                 )
             if said and index.relkind != "I":
                 what = canonical.difference(wanted, self.draft.actual.definition(index))
+                self._replaceable(entry, table, wanted, index, what)
                 self.draft.leaving.add((index.schema, index.index))
                 reason = f"it was {index.index}, and the definition changed: {what}"
                 return decide.replace(entry, table, wanted, index, ready, reason)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, LiteralString
 
-from dbopt.optimize.steps import Blocker
+from dbopt.optimize.others import SEEN, Seen
 from dbopt.postgres.query import Query
 from dbopt.values import dataclass
 
 if TYPE_CHECKING:
+    from dbopt.optimize.steps import Blocker
     from dbopt.postgres.connect import Connection
     from dbopt.postgres.server import Server
 
@@ -45,31 +46,30 @@ PROGRESS = Query(
     {"pid": 0},
 )
 
-BLOCKERS = Query(
-    "blockers-of-a-backend",
-    Blocker,
-    {
-        # pg_blocking_pids tells a prepared transaction as 0: those that hold locks on the table we work on are shown.
-        (13,): """
+# pg_blocking_pids tells a prepared transaction as 0: those that hold locks on the table we work on are shown.
+_BLOCKING: LiteralString = """
         /* dbopt: whom our statement waits for */
-        SELECT COALESCE(%(phase)s, 'waiting for a lock') AS phase, a.pid, NULL::text AS gid,
-               a.usename::text AS usename, a.application_name, a.state,
-               EXTRACT(epoch FROM pg_catalog.clock_timestamp() - a.xact_start)::float8 AS xact_age_seconds
+        WITH blocking AS MATERIALIZED (SELECT pg_catalog.pg_blocking_pids(%(pid)s) AS pids)"""
+_BLOCKING_SESSIONS: LiteralString = """
           FROM pg_catalog.pg_stat_activity AS a
-         WHERE a.pid = ANY (pg_catalog.pg_blocking_pids(%(pid)s))
-        UNION ALL
-        SELECT COALESCE(%(phase)s, 'waiting for a lock'), NULL, p.gid, p.owner::text, NULL, NULL,
-               EXTRACT(epoch FROM pg_catalog.clock_timestamp() - p.prepared)::float8
+          LEFT JOIN pg_catalog.pg_prepared_xacts AS p ON false
+         WHERE a.pid = ANY ((SELECT b.pids FROM blocking AS b)::int4[])
+        UNION ALL"""
+_BLOCKING_PREPARED: LiteralString = """
           FROM pg_catalog.pg_prepared_xacts AS p
-         WHERE 0 = ANY (pg_catalog.pg_blocking_pids(%(pid)s)) AND p.database = pg_catalog.current_database()
+          LEFT JOIN pg_catalog.pg_stat_activity AS a ON false
+         WHERE 0 = ANY ((SELECT b.pids FROM blocking AS b)::int4[]) AND p.database = pg_catalog.current_database()
            AND EXISTS (SELECT FROM pg_catalog.pg_locks AS x
                          JOIN pg_catalog.pg_locks AS l ON l.virtualtransaction = x.virtualtransaction AND l.pid IS NULL
                         WHERE x.locktype = 'transactionid' AND x.transactionid = p.transaction
                           AND l.locktype = 'relation' AND l.relation = pg_catalog.to_regclass(%(table)s))
-         ORDER BY 2, 3
+         ORDER BY pid, gid
         """
-    },
-    {"pid": 0, "phase": None, "table": "pg_catalog.pg_class"},
+BLOCKERS = Query(
+    "blockers-of-a-backend",
+    Seen,
+    {(13,): _BLOCKING + SEEN + _BLOCKING_SESSIONS + SEEN + _BLOCKING_PREPARED},
+    {"pid": 0, "table": "pg_catalog.pg_class"},
 )
 
 # From which share of a whole build to which each phase goes, and what the phase counts. Measured on btree builds of
@@ -111,4 +111,5 @@ def look(conn: Connection, server: Server, pid: int) -> State | None:
 
 def blockers(conn: Connection, server: Server, pid: int, phase: str | None, table: str) -> tuple[Blocker, ...]:
     """For whom the backend waits now. `table` is quoted and qualified."""
-    return tuple(BLOCKERS.rows(conn, server.version, {"pid": pid, "phase": phase, "table": table}))
+    rows = BLOCKERS.rows(conn, server.version, {"pid": pid, "table": table})
+    return tuple(row.blocker(phase or "waiting for a lock") for row in rows)

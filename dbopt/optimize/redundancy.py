@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 def equal(one: Definition, other: Definition) -> bool:
     """The same in all that a reader sees: uniqueness, storage parameters and tablespace aside."""
-    return _shape(one) == _shape(other)
+    return (
+        one.method == other.method
+        and one.keys == other.keys
+        and one.include == other.include
+        and one.predicate == other.predicate
+    )
 
 
 def prefix(short: Definition, long: Definition) -> bool:
@@ -42,13 +47,12 @@ def led_by_unique(wanted: Definition, unique: Definition) -> bool:
     )
 
 
-def _shape(form: Definition) -> Definition:
-    return replace(form, unique=False, nulls_not_distinct=False, parameters=(), tablespace=None)
-
-
 def _same_order(some: tuple[KeyForm, ...], others: tuple[KeyForm, ...]) -> bool:
-    inverse = tuple(replace(key, descending=not key.descending, nulls_first=not key.nulls_first) for key in others)
-    return some in (others, inverse)
+    return some == others or (
+        all(_what(one) == _what(other) for one, other in zip(some, others, strict=True))
+        and some
+        == tuple(replace(key, descending=not key.descending, nulls_first=not key.nulls_first) for key in others)
+    )
 
 
 def _what(key: KeyForm) -> tuple[str | None, str | None, str | None]:

@@ -1,10 +1,11 @@
-"""The two sessions of a run: one builds, one watches it and holds the runner's lock. Either may be lost on the way.
+"""The sessions of a run: one watches and holds the runner's lock, one for each lane builds. Any may be lost on the way.
 
 The watching one is opened first: when the server has no slot left for a second one, nothing has been started yet.
 """
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Protocol
 
 import psycopg
@@ -14,6 +15,8 @@ from dbopt.postgres import advisory
 from dbopt.postgres.server import inspect
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from dbopt.postgres.connect import Connection
     from dbopt.postgres.server import Server
 
@@ -28,52 +31,55 @@ class Connect(Protocol):
 
 
 class Sessions:
-    """Raises ConnectionFailed, ServerUnfit or AnotherRunner when they cannot be had."""
+    """Raises ConnectionFailed, ServerUnfit or AnotherRunner when they cannot be had. `losses` counts how often the
+    watching one had to be opened again: it does not build, so then it was the server or the network.
+    """
 
     def __init__(self, connect: Connect) -> None:
         self._connect = connect
         self._locked = False
+        self._builders: list[Builder] = []
+        self.losses = 0
         self.control = self._open(CONTROL_STATEMENT_TIMEOUT_MS, CONTROL_LOCK_TIMEOUT_MS)
         try:
             self.server = inspect(self.control)
             self._prepare_control()
-            self.builder = self._open_builder()
         except BaseException:
             self.control.close()
             raise
 
+    @property
+    def pids(self) -> frozenset[int]:
+        """Of the server's processes that work for this run."""
+        return frozenset(
+            conn.info.backend_pid
+            for conn in (self.control, *(builder.conn for builder in self._builders))
+            if not conn.closed
+        )
+
+    def builder(self) -> Builder:
+        """One more session that builds."""
+        builder = Builder(self)
+        self._builders.append(builder)
+        return builder
+
     def close(self) -> None:
         self.control.close()
-        self.builder.close()
-
-    def restore(self) -> None:
-        """Open again what was lost. Raises as the first opening does."""
-        self.restore_control()
-        if not _alive(self.builder):
-            self.builder.close()
-            self.builder = self._open_builder()
+        for builder in self._builders:
+            builder.conn.close()
 
     def restore_control(self) -> None:
-        """The watching session alone, which is of use even while somebody else has the runner's lock."""
+        """Open the watching session again if it was lost. Raises as the first opening does."""
         if not _alive(self.control):
+            self.losses += self._locked
             self.control.close()
             self._locked = False
             self.control = self._open(CONTROL_STATEMENT_TIMEOUT_MS, CONTROL_LOCK_TIMEOUT_MS)
         if not self._locked:
             self._prepare_control()
 
-    def _prepare_control(self) -> None:
-        try:
-            _require_fit(self.control, self.server)
-            if self.server.has_idle_session_timeout:
-                _lift(self.control, ["idle_session_timeout"])
-            advisory.acquire(self.control, self.server)
-        except psycopg.OperationalError as exc:
-            raise _lost(exc) from exc
-        self._locked = True
-
-    def _open_builder(self) -> Connection:
-        """Without any limit that could end a build half-way."""
+    def open_builder(self) -> Connection:
+        """A session without any limit that could end a build half-way."""
         names = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"]
         if self.server.has_idle_session_timeout:
             names.append("idle_session_timeout")
@@ -90,10 +96,58 @@ class Sessions:
             raise
         return conn
 
+    def _prepare_control(self) -> None:
+        try:
+            _require_fit(self.control, self.server)
+            if self.server.has_idle_session_timeout:
+                _lift(self.control, ["idle_session_timeout"])
+            advisory.acquire(self.control, self.server)
+        except psycopg.OperationalError as exc:
+            raise _lost(exc) from exc
+        self._locked = True
+
     def _open(self, statement_timeout_ms: int, lock_timeout_ms: int) -> Connection:
         return self._connect(
             read_only=False, statement_timeout_ms=statement_timeout_ms, lock_timeout_ms=lock_timeout_ms
         )
+
+
+class Builder:
+    """The session of one lane. `base`: settings that hold for all its steps."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._base: dict[str, str] = {}
+        self.conn = sessions.open_builder()
+
+    def restore(self) -> None:
+        """Open again what was lost. Raises as the first opening does."""
+        if not _alive(self.conn):
+            self.conn.close()
+            self.conn = self._sessions.open_builder()
+            self.set(self._base)
+
+    def hold(self, settings: Mapping[str, str]) -> None:
+        """From now on, for every step."""
+        self._base.update(settings)
+        self.set(settings)
+
+    def set(self, settings: Mapping[str, str]) -> None:
+        for name, value in settings.items():
+            self.conn.execute("SELECT pg_catalog.set_config(%s, %s, false)", (name, value))
+
+    def reset(self, settings: Mapping[str, str]) -> None:
+        """Back to what role and database say, or the lane. A session that was lost has nothing to reset."""
+        with contextlib.suppress(psycopg.OperationalError):
+            for name in settings:
+                if name in self._base:
+                    self.set({name: self._base[name]})
+                    continue
+                self.conn.execute(
+                    "SELECT pg_catalog.set_config(%s, s.reset_val, false) FROM pg_catalog.pg_settings AS s"
+                    " WHERE s.name = %s",
+                    (name, name),
+                )
 
 
 def _lift(conn: Connection, names: list[str]) -> None:

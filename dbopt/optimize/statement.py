@@ -67,14 +67,22 @@ def create_index(
 
 def columns_used(entry: IndexSpec) -> set[str]:
     """The column names that an entry mentions, those in expressions included; some may be names of other things."""
+    return {parts[-1] for parts in names_used(entry)}
+
+
+def names_used(entry: IndexSpec) -> set[tuple[str, ...]]:
+    """All that an entry mentions where a column could stand, in its parts: `(total,)`, `(invoices, total)`,
+    `(invoices, *)`.
+    """
     if entry.sql is not None:
         statement = grammar.parse_create_index(entry.sql)
         elements = [item.index_elem for item in (*statement.index_params, *statement.index_including_params)]
-        return {element.name for element in elements if element.name} | set(grammar.column_names(statement))
-    names = {key.column for key in entry.keys if key.column is not None} | set(entry.include)
+        return {(element.name,) for element in elements if element.name} | set(grammar.column_references(statement))
+    columns = [key.column for key in entry.keys if key.column is not None] + list(entry.include)
+    names: set[tuple[str, ...]] = {(column,) for column in columns}
     for text in [key.expr for key in entry.keys] + [entry.where]:
         if text is not None:
-            names |= set(grammar.column_names(grammar.parse_expression(text)))
+            names |= set(grammar.column_references(grammar.parse_expression(text)))
     return names
 
 

@@ -25,6 +25,7 @@ NOT_USED, SORTS = "not-used", "sorts"
 
 class Action(StrEnum):
     CREATE = "create"
+    ADOPT = "adopt"  # the server builds it right now, for a dbopt that is gone: watched to its end, not built twice
     REPLACE = "replace"  # the definition changed: build beside, swap names, drop the old one
     RENAME = "rename"
     REPAIR = "repair"  # an INVALID leftover is removed, and built anew where the spec wants it
@@ -45,7 +46,11 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blocker:
-    """Somebody a concurrent build would wait for. A prepared transaction has a `gid` and no `pid`."""
+    """Somebody a concurrent build would wait for. A prepared transaction has a `gid` and no `pid`.
+
+    `slot`: the replication slot that a walsender of this pid serves. `query` is without literals, None where it may not
+    be seen. `idle_seconds`: how long it has been idle in its transaction, None for those that work.
+    """
 
     phase: str  # as pg_stat_progress_create_index spells it
     pid: int | None = None
@@ -54,6 +59,9 @@ class Blocker:
     application_name: str | None = None
     state: str | None = None
     xact_age_seconds: float | None = None
+    idle_seconds: float | None = None
+    slot: str | None = None
+    query: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +79,8 @@ class Step:
     """One step. `statements` are run in order, each as its own message; together they can be pasted into psql.
 
     `index` is the name in the spec; `settings` are set for the session before the statements and reset after them.
+    `group`: steps of one group run one after another; it is the table, of a partition tree its top. `requires`: what
+    earlier steps have to have achieved; where it does not hold, none of its statements runs.
     """
 
     action: Action
@@ -81,10 +91,13 @@ class Step:
     reason: str
     hazards: tuple[str, ...] = ()
     domain: str | None = None
-    estimate: Mapping[str, int | float] | None = None  # `size_bytes` and `rows` of the index that it builds
+    # Of the index that it builds: `size_bytes`, `rows`, `build_seconds`; what is not known is left out.
+    estimate: Mapping[str, int | float] | None = None
     waits_for: tuple[Blocker, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     proofs: tuple[Proof, ...] = ()
+    group: str = ""
+    requires: tuple[Proof, ...] = ()
 
     @property
     def builds(self) -> bool:
@@ -95,6 +108,7 @@ class Step:
 class ItemStatus(StrEnum):
     APPLIED = "applied"
     FAILED = "failed"
+    LEFT = "left"  # not started: no time was left for it, or a replica lags
     REFUSED = "refused"
     UNCHANGED = "unchanged"
 

@@ -6,20 +6,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dbopt.optimize.refusals import finding
-from dbopt.optimize.statement import create_index
 from dbopt.postgres import catalog
-from dbopt.postgres.identifiers import text
 from dbopt.spec.finding import Finding, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from dbopt.optimize.twin import Asked
     from dbopt.postgres.connect import Connection
     from dbopt.postgres.server import Server
     from dbopt.spec.model import IndexSpec
@@ -47,12 +43,6 @@ def expand(
             message = f"no schema like {entry.schema_name} has a table {entry.table.name}"
             findings.append(finding(entry, Severity.WARNING, "no-tenant", message, at="table"))
     return tuple(expanded), findings
-
-
-def question(asked: Asked) -> Hashable:
-    """All that the server's answer to a definition depends on: of a thousand tenants with one shape, one is asked."""
-    definition = text(create_index(asked.entry, schema="", name="", concurrently=False))
-    return definition, tuple(replace(column, table_oid=0) for column in asked.columns)
 
 
 def is_meant(entry: IndexSpec, schema: str) -> bool:

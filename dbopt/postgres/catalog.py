@@ -61,6 +61,7 @@ class Column:
     type: str  # as SQL, quoted and qualified by the server where needed
     collation: str | None  # as SQL, where it is not the type's own
     is_virtual: bool
+    attnotnull: bool
 
 
 COLUMNS = Query(
@@ -74,7 +75,7 @@ COLUMNS = Query(
                CASE WHEN a.attcollation <> 0 AND a.attcollation <> t.typcollation
                     THEN pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(l.collname) END
                     AS collation,
-               a.attgenerated = 'v' AS is_virtual
+               a.attgenerated = 'v' AS is_virtual, a.attnotnull
           FROM pg_catalog.pg_attribute AS a
           JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
           LEFT JOIN pg_catalog.pg_collation AS l ON l.oid = a.attcollation
@@ -84,6 +85,7 @@ COLUMNS = Query(
         """
     },
     {"oids": [1259]},
+    alike=True,
 )
 
 

@@ -165,3 +165,31 @@ FOREIGN_KEYS_INDEXED = Query(
     KeyIndexed,
     {(13,): _ALL_START + _KEYS + _ALL_BARE + _IS_BARE + _ALL_ROWS + _COLUMNS + _INDEXES + _ALL_END},
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Referencing:
+    """A foreign key by the columns of the table that has it."""
+
+    table_oid: int
+    constraint: str
+    columns: list[str]
+
+
+REFERENCING = Query(
+    "referencing-columns",
+    Referencing,
+    {
+        (13,): """
+        /* dbopt: the foreign keys that some tables have */
+        SELECT con.conrelid::int8 AS table_oid, con.conname::text AS constraint,
+               (SELECT pg_catalog.array_agg(a.attname::text ORDER BY k.n)
+                  FROM pg_catalog.unnest(con.conkey) WITH ORDINALITY AS k(attnum, n)
+                  JOIN pg_catalog.pg_attribute AS a ON a.attrelid = con.conrelid AND a.attnum = k.attnum) AS columns
+          FROM pg_catalog.pg_constraint AS con
+         WHERE con.contype = 'f' AND con.conrelid = ANY (%(oids)s::oid[])
+         ORDER BY con.conrelid, con.conname
+        """
+    },
+    {"oids": [1259]},
+)

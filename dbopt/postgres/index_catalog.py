@@ -53,8 +53,17 @@ class Index:
 
 # Sub-selects on purpose, each an index scan for each row. As joins (and EXISTS, which the planner turns into a hash of
 # all pg_stats) they read whole catalogs, for one table as for a thousand, longest where the catalogs lack statistics.
+# Names of operator classes and collations come out of one object each, made once: pg_opclass is so small that it would
+# be read whole for each key of each index.
 _INDEX_HEAD = """
         /* dbopt: every index of some tables, in parts that need no lock */
+          WITH names(opclasses, collations) AS (
+               SELECT (SELECT pg_catalog.jsonb_object_agg(op.oid::text, o.nspname || '.' || op.opcname)
+                         FROM pg_catalog.pg_opclass AS op
+                         JOIN pg_catalog.pg_namespace AS o ON o.oid = op.opcnamespace),
+                      (SELECT pg_catalog.jsonb_object_agg(co.oid::text, o.nspname || '.' || co.collname)
+                         FROM pg_catalog.pg_collation AS co
+                         JOIN pg_catalog.pg_namespace AS o ON o.oid = co.collnamespace))
         SELECT i.indexrelid::int8 AS oid, i.indrelid::int8 AS table_oid, n.nspname::text AS schema,
                c.relname::text AS index, c.relkind::text AS relkind, am.amname::text AS method,
                i.indisunique, i.indisprimary,"""
@@ -65,14 +74,16 @@ _INDEX_TAIL = """
                COALESCE(c.reloptions, '{}') AS reloptions,
                ts.spcname::text AS tablespace,
                i.indexprs IS NOT NULL AS has_expressions, i.indpred IS NOT NULL AS has_predicate,
+               CASE WHEN i.indisunique OR i.indisexclusion THEN
                (SELECT con.conname::text FROM pg_catalog.pg_constraint AS con
                  WHERE con.conrelid = i.indrelid AND con.conindid = i.indexrelid AND con.contype IN ('p', 'u', 'x')
-                 ORDER BY con.conname LIMIT 1) AS constraint,
+                 ORDER BY con.conname LIMIT 1) END AS constraint,
+               CASE WHEN i.indisunique OR i.indisexclusion THEN
                (SELECT con.conname::text FROM pg_catalog.pg_depend AS d
                   JOIN pg_catalog.pg_constraint AS con ON con.oid = d.objid AND con.contype = 'f'
                  WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = i.indexrelid
                    AND d.classid = 'pg_catalog.pg_constraint'::regclass
-                 ORDER BY con.conname LIMIT 1) AS referenced_by,
+                 ORDER BY con.conname LIMIT 1) END AS referenced_by,
                c.relispartition AS is_partition,
                (SELECT h.inhparent::int8 FROM pg_catalog.pg_inherits AS h WHERE h.inhrelid = i.indexrelid
                  LIMIT 1) AS parent_oid,
@@ -88,9 +99,9 @@ _INDEX_TAIL = """
                k.statistics_targets,
                c.relkind = 'i' AND i.indexprs IS NOT NULL AND i.indpred IS NULL AND t.reltuples > 0
                  AND (SELECT true FROM pg_catalog.pg_stats AS s
-                       WHERE s.schemaname = n.nspname AND s.tablename = t.relname LIMIT 1) IS TRUE
+                       WHERE s.schemaname = n.nspname AND s.tablename = c.relname LIMIT 1) IS NULL
                  AND (SELECT true FROM pg_catalog.pg_stats AS s
-                       WHERE s.schemaname = n.nspname AND s.tablename = c.relname LIMIT 1) IS NULL AS lacks_statistics
+                       WHERE s.schemaname = n.nspname AND s.tablename = t.relname LIMIT 1) IS TRUE AS lacks_statistics
           FROM pg_catalog.pg_index AS i
           JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
           JOIN pg_catalog.pg_class AS t ON t.oid = i.indrelid
@@ -100,28 +111,21 @@ _INDEX_TAIL = """
          CROSS JOIN LATERAL (
                SELECT pg_catalog.array_agg((
                         SELECT a.attname::text FROM pg_catalog.pg_attribute AS a
-                         WHERE a.attrelid = i.indrelid AND a.attnum = i.indkey[key.attnum - 1]
-                      ) ORDER BY key.attnum) AS columns,
-                      pg_catalog.array_agg((
-                        SELECT o.nspname || '.' || op.opcname
-                          FROM pg_catalog.pg_opclass AS op
-                          JOIN pg_catalog.pg_namespace AS o ON o.oid = op.opcnamespace
-                         WHERE op.oid = i.indclass[key.attnum - 1]
-                      ) ORDER BY key.attnum) FILTER (WHERE key.attnum <= i.indnkeyatts) AS opclasses,
-                      pg_catalog.array_agg(pg_catalog.array_to_string(key.attoptions, ', ') ORDER BY key.attnum)
+                         WHERE a.attrelid = i.indrelid AND a.attnum = i.indkey[key.attnum - 1])) AS columns,
+                      pg_catalog.array_agg((SELECT opclasses FROM names) ->> i.indclass[key.attnum - 1]::text)
+                        FILTER (WHERE key.attnum <= i.indnkeyatts) AS opclasses,
+                      pg_catalog.array_agg(pg_catalog.array_to_string(key.attoptions, ', '))
                         FILTER (WHERE key.attnum <= i.indnkeyatts) AS opclass_options,
-                      pg_catalog.array_agg((
-                        SELECT o.nspname || '.' || co.collname
-                          FROM pg_catalog.pg_collation AS co
-                          JOIN pg_catalog.pg_namespace AS o ON o.oid = co.collnamespace
-                         WHERE co.oid = i.indcollation[key.attnum - 1]
-                      ) ORDER BY key.attnum) FILTER (WHERE key.attnum <= i.indnkeyatts) AS collations,
-                      pg_catalog.array_agg(i.indoption[key.attnum - 1]::int4 ORDER BY key.attnum)
+                      pg_catalog.array_agg((SELECT collations FROM names) ->> i.indcollation[key.attnum - 1]::text)
+                        FILTER (WHERE key.attnum <= i.indnkeyatts) AS collations,
+                      pg_catalog.array_agg(i.indoption[key.attnum - 1]::int4)
                         FILTER (WHERE key.attnum <= i.indnkeyatts) AS indoption,
-                      pg_catalog.array_agg(NULLIF(key.attstattarget, -1)::int4 ORDER BY key.attnum)
-                        AS statistics_targets
-                 FROM pg_catalog.pg_attribute AS key
-                WHERE key.attrelid = i.indexrelid
+                      pg_catalog.array_agg(NULLIF(key.attstattarget, -1)::int4) AS statistics_targets
+                 -- Sorted once, and not in each aggregate.
+                 FROM (SELECT a.attnum, a.attoptions, a.attstattarget
+                         FROM pg_catalog.pg_attribute AS a
+                        WHERE a.attrelid = i.indexrelid
+                        ORDER BY a.attnum) AS key
                ) AS k
          WHERE i.indrelid = ANY (%(oids)s::oid[])
          ORDER BY n.nspname, c.relname
@@ -140,6 +144,7 @@ INDEXES = Query(
         (16,): _INDEX_HEAD + " i.indnullsnotdistinct," + _LAST_SCAN + _INDEX_TAIL,
     },
     {"oids": [1259]},
+    alike=True,
 )
 
 

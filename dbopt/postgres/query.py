@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Generic, LiteralString, TypeVar
 
-from psycopg.rows import class_row
+from psycopg.adapt import Loader
+from psycopg.pq import Format
+from psycopg.rows import args_row, class_row
 from psycopg.sql import SQL, Identifier
 
 from dbopt.values import dataclass
@@ -18,7 +20,7 @@ from dbopt.values import dataclass
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from psycopg import Connection
+    from psycopg import Connection, Cursor, abc
     from psycopg.sql import Composed
 
 Row = TypeVar("Row")
@@ -33,6 +35,7 @@ class Query(Generic[Row]):
 
     `name` is for people and tests; `example` are parameters that any server takes. With `extension`, the keys of
     `since` are versions of that extension, and `{schema}` in the text stands for the schema it was created in.
+    `alike`: it gives many rows with the same texts and lists in them; each of these is read and kept once.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Query(Generic[Row]):
     since: Mapping[Version, LiteralString]
     example: Mapping[str, object] | None = None
     extension: str | None = None
+    alike: bool = False
 
     def __post_init__(self) -> None:
         _REGISTRY.append(self)
@@ -59,12 +63,41 @@ class Query(Generic[Row]):
         self, conn: Connection[Any], version: Version, parameters: Mapping[str, object] | None = None
     ) -> list[Row]:
         """Run it. Values are bound, never pasted."""
-        with conn.cursor(row_factory=class_row(self.row)) as cursor:
+        factory = args_row(self.row) if self.alike else class_row(self.row)
+        with conn.cursor(row_factory=factory) as cursor:
+            if self.alike:
+                _keep_once(cursor)
             cursor.execute(self.text(version), parameters)
             return cursor.fetchall()
 
     def columns(self) -> tuple[str, ...]:
         return tuple(field.name for field in fields(self.row))  # type: ignore[arg-type]  # rows are dataclasses
+
+
+def _keep_once(cursor: Cursor[Any]) -> None:
+    for name in ("text", "text[]", "int4[]"):
+        info = cursor.adapters.types[name.removesuffix("[]")]
+        oid = info.array_oid if name.endswith("[]") else info.oid
+        usual = cursor.adapters.get_loader(oid, Format.TEXT)
+        assert usual is not None
+        cursor.adapters.register_loader(oid, type("Once", (_Once,), {"usual": usual}))
+
+
+class _Once(Loader):
+    """Gives the same object for the same text from the server."""
+
+    usual: type[abc.Loader]
+
+    def __init__(self, oid: int, context: abc.AdaptContext | None = None) -> None:
+        super().__init__(oid, context)
+        self._load = self.usual(oid, context).load
+        self._known: dict[bytes, Any] = {}
+
+    def load(self, data: abc.Buffer) -> Any:
+        text = bytes(data)
+        if text not in self._known:
+            self._known[text] = self._load(data)
+        return self._known[text]
 
 
 def registry() -> tuple[Query[Any], ...]:

@@ -56,6 +56,13 @@ class Server:
         return self.version[0] > max(first) or self.version >= (self.version[0], first.get(self.version[0], 99))
 
     @property
+    def ignores_plain_builds(self) -> bool:
+        """A concurrent build does not wait for those of others that call no function of a user: neither expression nor
+        predicate.
+        """
+        return self.version >= (14,)
+
+    @property
     def has_transaction_timeout(self) -> bool:
         return self.version >= (17,)
 

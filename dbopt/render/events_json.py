@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from dbopt.optimize.events import Event, Notice, Progress, Result, RunStarted, StepFinished, StepStarted, Waiting
+from dbopt.optimize.events import (
+    Event,
+    Notice,
+    Progress,
+    Result,
+    RunStarted,
+    StepFinished,
+    StepPutOff,
+    StepStarted,
+    Waiting,
+)
 from dbopt.postgres.identifiers import display
 from dbopt.render import json
 from dbopt.render.findings import finding_document
@@ -70,8 +80,19 @@ def event_document(event: Event) -> dict[str, Any]:
                 **_which(event.step),
                 "seconds": event.seconds,
                 "size_bytes": event.size_bytes,
+                "size_before_bytes": event.size_before_bytes,
+                "built_seconds": event.built_seconds,
                 "error": event.error,
                 "hint": event.hint,
+            }
+        case StepPutOff():
+            return {
+                "event": "step_put_off",
+                "number": event.number,
+                "total": event.total,
+                **_which(event.step),
+                "seconds": event.seconds,
+                "reason": event.reason,
             }
         case Result():
             return {"event": "result", **result_document(event)}

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Self
 
 from rich.text import Text
 
-from dbopt.optimize.events import Event, Notice, Progress, Result, RunStarted, StepFinished, StepStarted, Waiting
+from dbopt.optimize.events import (
+    Event,
+    Notice,
+    Progress,
+    Result,
+    RunStarted,
+    StepFinished,
+    StepPutOff,
+    StepStarted,
+    Waiting,
+)
 from dbopt.render.escape import visible
 from dbopt.render.result import Recap
 from dbopt.render.words import DOING, DONE, STYLES, blocker, database, plural, subject
@@ -45,6 +55,8 @@ class LogReporter:
                     self._line(f"{subject(event.step)}: {waiting_words(event)}")
             case Notice(message=message, step=step):
                 self._line(f"{subject(step)}: {visible(message)}" if step else visible(message))
+            case StepPutOff():
+                self._line(put_off_text(event))
             case StepFinished():
                 self._recap.keep(event)
                 if event.error is not None or not self._output.quiet:
@@ -75,7 +87,8 @@ def progress_words(event: Progress) -> str:
     said = [visible(event.phase)]
     if event.done is not None:
         said.append(f"{event.done * 100:.0f} %")
-    said.append(f"{format_duration(event.elapsed_seconds)} elapsed")
+    if event.elapsed_seconds:
+        said.append(f"{format_duration(event.elapsed_seconds)} elapsed")
     if event.eta_seconds is not None:
         said.append(f"about {format_duration(event.eta_seconds)} left")
     return ", ".join(said)
@@ -85,6 +98,10 @@ def waiting_words(event: Waiting) -> str:
     who = "; ".join(map(blocker, event.blockers)) or "others"
     limit = "" if event.limit_seconds is None else f" of at most {format_duration(event.limit_seconds)}"
     return f"{visible(event.phase)}: {who}, waited {format_duration(event.waited_seconds)}{limit}"
+
+
+def put_off_text(event: StepPutOff) -> str:
+    return f"put off   {DOING[event.step.action]} {subject(event.step)}: {visible(event.reason)}"
 
 
 def finished_text(event: StepFinished) -> Text:

@@ -12,9 +12,19 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from dbopt.optimize.events import Event, Notice, Progress, Result, RunStarted, StepFinished, StepStarted, Waiting
+from dbopt.optimize.events import (
+    Event,
+    Notice,
+    Progress,
+    Result,
+    RunStarted,
+    StepFinished,
+    StepPutOff,
+    StepStarted,
+    Waiting,
+)
 from dbopt.render.escape import visible
-from dbopt.render.events_log import finished_text
+from dbopt.render.events_log import finished_text, put_off_text
 from dbopt.render.result import Recap
 from dbopt.render.words import DOING, STYLES, blocker, subject
 from dbopt.units import format_duration
@@ -72,8 +82,11 @@ class TerminalReporter:
                     build.waiting = event
             case Notice(message=message, step=step):
                 self._say(Text(f"{subject(step)}: {visible(message)}" if step else visible(message)))
+            case StepPutOff(step=step):
+                self._forget(step)
+                self._say(Text(put_off_text(event)))
             case StepFinished(step=step):
-                self._builds = {key: build for key, build in self._builds.items() if key != _key(step)}
+                self._forget(step)
                 self._recap.keep(event)
                 self._say(finished_text(event))
             case Result():
@@ -92,6 +105,9 @@ class TerminalReporter:
         now = self._clock()
         for build in self._builds.values():
             yield from _lines(build, now)
+
+    def _forget(self, step: Step) -> None:
+        self._builds = {key: build for key, build in self._builds.items() if key != _key(step)}
 
     def _say(self, text: Text) -> None:
         self._live.console.print(text, soft_wrap=True)

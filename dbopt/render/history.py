@@ -30,7 +30,7 @@ _OUTCOME_STYLES = {
 }
 
 
-_COUNTS = ("applied", "failed", "refused", "unchanged")
+_COUNTS = ("applied", "failed", "left_over", "refused", "unchanged")
 
 _SECONDS = Column(name="seconds", title="time", show=format_duration, align="right")
 _OUTCOME = Column(name="outcome", style=lambda outcome: _OUTCOME_STYLES[outcome])
@@ -49,7 +49,7 @@ _RUN_FOR_PROGRAMS = [
     for name in (
         *("id", "started_at", "finished_at", "seconds", "outcome", "command", "target_name", "dbname", "server"),
         *("server_version", "os_user", "role", "planned", *_COUNTS, "interrupted", "spec_digest", "plan_state"),
-        "dbopt_version",
+        *("dbopt_version", "name"),
     )
 ]
 _STEP_FOR_PEOPLE = [
@@ -57,6 +57,7 @@ _STEP_FOR_PEOPLE = [
     Column(name="action", style=lambda action: STYLES[Action(action)]),
     Column(name="index"),
     Column(name="table"),
+    Column(name="size_before_bytes", title="before", show=format_bytes, align="right"),
     Column(name="size_bytes", title="size", show=format_bytes, align="right"),
     _SECONDS,
     _OUTCOME,
@@ -65,7 +66,7 @@ _STEP_FOR_PROGRAMS = [
     Column(name=name)
     for name in (
         *("number", "action", "index", "table", "domain", "started_at", "seconds", "size_bytes", "outcome", "error"),
-        *("hint", "reason", "statements"),
+        *("hint", "reason", "statements", "size_before_bytes", "built_seconds", "table_bytes"),
     )
 ]
 
@@ -98,7 +99,8 @@ def _fields(run: RunRecord) -> dict[str, Any]:
 
 
 def _counts(run: RunRecord) -> str:
-    return ", ".join(f"{count} {name}" for name in _COUNTS if (count := getattr(run, name)))
+    words = ((name.removesuffix("_over"), getattr(run, name)) for name in _COUNTS)
+    return ", ".join(f"{count} {word}" for word, count in words if count)
 
 
 def _step_fields(step: StepRecord, *, as_list: bool) -> dict[str, Any]:
@@ -111,6 +113,9 @@ def _step_fields(step: StepRecord, *, as_list: bool) -> dict[str, Any]:
         "started_at": step.started_at,
         "seconds": step.seconds,
         "size_bytes": step.size_bytes,
+        "size_before_bytes": step.size_before_bytes,
+        "built_seconds": step.built_seconds,
+        "table_bytes": step.table_bytes,
         "outcome": step.outcome,
         "error": step.error,
         "hint": step.hint,
@@ -126,7 +131,9 @@ def _heading(run: RunRecord) -> str:
         f"run {run.id}: {run.command} on {visible(run.target_name)}"
         f" ({visible(run.dbname)}, PostgreSQL {visible(run.server_version)}), {run.outcome}{took}\n"
         f"started {started} by {visible(run.os_user)} as {visible(run.role)}"
-        f" with dbopt {run.dbopt_version}\n\n"
+        f" with dbopt {run.dbopt_version}\n"
+        + (f"dropped indexes can be made again: dbopt optimize --undo {visible(run.name)}\n" if run.name else "")
+        + "\n"
     )
 
 

@@ -30,9 +30,12 @@ class Format(StrEnum):
     LINES = "lines"  # one record a line, tab-separated
     JSON = "json"
     CSV = "csv"
-    PROMETHEUS = "prometheus"  # these three only where a command names them
+    PROMETHEUS = "prometheus"  # these only where a command names them
     NAGIOS = "nagios"
     MARKDOWN = "markdown"  # for tickets
+    SQL = "sql"  # of a migration
+    ALEMBIC = "alembic"
+    YAML = "yaml"  # of an export
 
 
 EVERYWHERE = (Format.TABLE, Format.LINES, Format.JSON, Format.CSV)

@@ -78,6 +78,9 @@ def blocker_document(who: Blocker) -> dict[str, Any]:
         "application_name": who.application_name,
         "state": who.state,
         "xact_age_seconds": who.xact_age_seconds,
+        "idle_seconds": who.idle_seconds,
+        "slot": who.slot,
+        "query": who.query,
     }
 
 

@@ -25,14 +25,14 @@ _LABEL_COLUMNS = 11  # as wide as "waits for" and the blanks after it
 
 def write_text(out: Stream, plan: Plan, next_command: str | None) -> None:
     out.write(_headline(plan) + "\n")
-    common = _common_hazards(plan.steps)
+    common = common_hazards(plan.steps)
     for number, step in enumerate(plan.steps, 1):
         out.write("\n")
         out.print(_step(number, step, out, common))
     if common:
         out.write("\n")
         for hazard, numbers in common.items():
-            said = f"hazard of steps {_ranges(numbers)}: {visible(hazard)}"
+            said = f"hazard of steps {ranges(numbers)}: {visible(hazard)}"
             out.write(_folded(said, _LABEL_COLUMNS, out.columns) + "\n")
     # An entry that an error refuses is told by that error, with file, line and hint.
     told = {(finding.index, finding.message) for finding in plan.findings}
@@ -68,7 +68,7 @@ def _headline(plan: Plan) -> str:
     return f"{', '.join([*counts, *refused, f'{unchanged} unchanged'])} on {database(plan.target)}"
 
 
-def _common_hazards(steps: Sequence[Step]) -> dict[str, list[int]]:
+def common_hazards(steps: Sequence[Step]) -> dict[str, list[int]]:
     """The hazards of more than one step, with the numbers of the steps: said once, not at each."""
     numbers: dict[str, list[int]] = {}
     for number, step in enumerate(steps, 1):
@@ -77,7 +77,7 @@ def _common_hazards(steps: Sequence[Step]) -> dict[str, list[int]]:
     return {hazard: found for hazard, found in numbers.items() if len(found) > 1}
 
 
-def _ranges(numbers: Sequence[int]) -> str:
+def ranges(numbers: Sequence[int]) -> str:
     """`2-5, 7` for 2, 3, 4, 5, 7."""
     runs: list[list[int]] = []
     for number in numbers:

@@ -61,7 +61,7 @@ class Recap:
         if trouble:
             out.write("\n")
         out.write(_headline(result) + "\n")
-        if result.interrupted or result.failed or result.refused:
+        if result.interrupted or result.failed or result.refused or result.left:
             out.write(f"{_next(result)}: {visible(self._rerun)}\n")
 
     def _trouble(self, item: Item) -> Text:
@@ -77,6 +77,7 @@ def result_document(result: Result) -> dict[str, Any]:
     return {
         "applied": result.applied,
         "failed": result.failed,
+        "left": result.left,
         "refused": result.refused,
         "unchanged": result.unchanged,
         "seconds": result.seconds,
@@ -102,6 +103,7 @@ def _headline(result: Result) -> str:
     counts = {
         "applied": result.applied,
         "failed": result.failed,
+        "left": result.left,
         "refused": result.refused,
         "unchanged": result.unchanged,
     }
@@ -112,4 +114,6 @@ def _headline(result: Result) -> str:
 def _next(result: Result) -> str:
     if result.interrupted:
         return "To go on where this stopped"
+    if result.left and not (result.failed or result.refused):
+        return "What was applied stays. For what was left, run"
     return "What was applied stays. Once the causes above are removed, run"

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
     from dbopt.optimize.steps import Blocker, Item, Step, Target
 
+_QUERY_SHOWN = 60  # characters of somebody's statement: which one it is, not all of it
+
 DOING = {
     Action.CREATE: "creating",
+    Action.ADOPT: "awaiting",
     Action.REPLACE: "replacing",
     Action.RENAME: "renaming",
     Action.REPAIR: "repairing",
@@ -27,6 +30,7 @@ DOING = {
 }
 DONE = {
     Action.CREATE: "created",
+    Action.ADOPT: "adopted",
     Action.REPLACE: "replaced",
     Action.RENAME: "renamed",
     Action.REPAIR: "repaired",
@@ -37,6 +41,7 @@ DONE = {
 }
 STYLES = {
     Action.CREATE: "green",
+    Action.ADOPT: "green",
     Action.REPLACE: "yellow",
     Action.RENAME: "cyan",
     Action.REPAIR: "yellow",
@@ -46,6 +51,7 @@ STYLES = {
     Action.ANALYZE: "cyan",
     ItemStatus.APPLIED: "green",
     ItemStatus.FAILED: "bold red",
+    ItemStatus.LEFT: "yellow",
     ItemStatus.REFUSED: "yellow",
     ItemStatus.UNCHANGED: "",
     Severity.ERROR: "bold red",
@@ -72,21 +78,29 @@ def plural(count: int, one: str, many: str) -> str:
 
 
 def blocker(who: Blocker) -> str:
-    """`pid 4711 (user app, application web, idle in transaction, for 3 min 02 s)`."""
+    """`pid 4711 (user app, application web, idle in transaction, for 3 min 02 s): UPDATE posts SET author = $1`."""
     facts = [
         f"user {visible(who.usename)}" if who.usename else "",
         f"application {visible(who.application_name)}" if who.application_name else "",
         visible(who.state or ""),
         "" if who.xact_age_seconds is None else f"for {format_duration(who.xact_age_seconds)}",
+        f"slot {visible(who.slot)}" if who.slot else "",
     ]
     name = f"prepared transaction {visible(who.gid)}" if who.gid is not None else f"pid {who.pid}"
     said = ", ".join(filter(None, facts))
-    return f"{name} ({said})" if said else name
+    query = f": {visible(_clipped(who.query))}" if who.query else ""
+    return f"{name} ({said}){query}" if said else f"{name}{query}"
+
+
+def _clipped(query: str) -> str:
+    return query if len(query) <= _QUERY_SHOWN else query[: _QUERY_SHOWN - 1].rstrip("… ") + "…"
 
 
 def estimate(amounts: Mapping[str, float]) -> str:
-    """`build_seconds` and `size_bytes` as `build 2 min 05 s, size 1.2GB`: the unit is the last word of each key."""
-    return ", ".join(_amount(key, value) for key, value in amounts.items())
+    """`build_seconds` and `size_bytes` as `build 2 min 05 s, size 1.2GB`: the unit is the last word of each key. How
+    large the table is, is said for programs only.
+    """
+    return ", ".join(_amount(key, value) for key, value in amounts.items() if key != "table_bytes")
 
 
 def _amount(key: str, value: float) -> str:

@@ -21,7 +21,7 @@ from dbopt.sizes.distinct import distinct_values
 from dbopt.values import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from dbopt.postgres.catalog import Column, Table
     from dbopt.postgres.connect import Connection
@@ -58,7 +58,7 @@ def examine(
     these has none, or the expression cannot be evaluated in this way.
     """
     types = {column.column: column.type for column in columns}
-    names = _columns(expression, types)
+    names = columns_in(expression, types)
     used = [known[name] for name in names if name in known and known[name].null_frac is not None]
     if not used or len(used) < len(names):
         return None
@@ -95,7 +95,8 @@ def examine(
     )
 
 
-def _columns(expression: str, types: Mapping[str, str]) -> list[str]:
+def columns_in(expression: str, types: Iterable[str]) -> list[str]:
+    """Those of the columns that an expression names."""
     try:
         named = set(grammar.column_names(grammar.parse_expression(expression)))
     except grammar.GrammarError:  # the server's grammar may be newer than ours

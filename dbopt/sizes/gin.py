@@ -16,6 +16,7 @@ from dbopt.values import dataclass
 _OFFSETS_PER_PAGE = 2**11  # a row is page * 2048 + its place on the page
 _ITEM_MAX_BYTES = (PAGE_BYTES - 40 - 8) // 3 // 8 * 8
 _LIST_HEADER_BYTES = 8
+_COLUMN_BYTES = 2  # in front of each key, where there are several columns: which one it is of
 _FREE_BYTES = PAGE_BYTES - 24 - 16
 _ENTRY_FILL = 0.53  # entries are added in order, and a full page is split in the middle: it stays half full
 _LIST_FILL = 0.92
@@ -37,21 +38,26 @@ class Elements:
         return sum(self.shares) + sum(per_row for _, per_row in self.rare)
 
 
-def gin(rows: float, table_pages: int, table_rows: float, elements: Elements) -> int:
-    """Bytes of a GIN index over so many of the table's rows."""
+def gin(rows: float, table_pages: int, table_rows: float, keys: Sequence[Elements]) -> int:
+    """Bytes of a GIN index over so many of the table's rows. Several keys share one tree."""
     rows_a_page = max(table_rows / max(table_pages, 1), 1.0)
+    indexed = min(rows / table_rows, 1.0)  # of a partial index
     entry_bytes = list_pages = 0.0
-    lists = [(1.0, share) for share in elements.shares]
-    lists += [(distinct, per_row / distinct) for distinct, per_row in elements.rare if distinct > 0]
-    for many, share in lists:
-        having = max(share * rows, 1.0)
-        list_bytes = (having - 1) * _distance_bytes(table_rows / having, rows_a_page)
-        inline = aligned(8 + elements.key_bytes + _LIST_HEADER_BYTES + list_bytes)
-        if inline > _ITEM_MAX_BYTES:
-            pages = math.ceil(list_bytes / _FREE_BYTES / _LIST_FILL)
-            list_pages += many * (pages + (1 if pages > 1 else 0))
-            inline = aligned(8 + elements.key_bytes)
-        entry_bytes += many * (inline + LINE_POINTER_BYTES)
+    for elements in keys:
+        key_bytes = elements.key_bytes + (_COLUMN_BYTES if len(keys) > 1 else 0)
+        lists = [(1.0, share) for share in elements.shares]
+        lists += [(distinct, per_row / distinct) for distinct, per_row in elements.rare if distinct > 0]
+        for all_of_them, share in lists:
+            in_table = max(share * table_rows, 1.0)
+            met = 1 - (1 - indexed) ** in_table
+            many, having = all_of_them * met, max(in_table * indexed / met, 1.0)
+            list_bytes = (having - 1) * _distance_bytes(table_rows / having, rows_a_page)
+            inline = aligned(8 + key_bytes + _LIST_HEADER_BYTES + list_bytes)
+            if inline > _ITEM_MAX_BYTES:
+                pages = math.ceil(list_bytes / _FREE_BYTES / _LIST_FILL)
+                list_pages += many * (pages + (1 if pages > 1 else 0))
+                inline = aligned(8 + key_bytes)
+            entry_bytes += many * (inline + LINE_POINTER_BYTES)
     entry_pages = math.ceil(entry_bytes / _FREE_BYTES / _ENTRY_FILL)
     return round(1 + max(entry_pages, 1) + list_pages) * PAGE_BYTES
 

@@ -70,7 +70,6 @@ LINT = {
     "expired": "The day in `expires` has passed.",
     "serves-syntax": "A query in `serves` is not exactly one statement that PostgreSQL could plan.",
     "leaf-missing": "`partitions.name` has no {leaf}, so all leaf indexes would have one name.",
-    "not-yet-supported": "This version of dbopt does not act on the key; it refuses the item rather than ignore it.",
 }
 
 ONLINE = {
@@ -100,12 +99,15 @@ ONLINE = {
     "being-built": "Somebody builds an index of this name right now.",
     "table-locked": "Somebody holds an exclusive lock on the table, so its expressions could not be compared.",
     # Budgets.
-    "over-budget": "The index, or with it the indexes of its file or table, would be more than the budget allows.",
+    "over-budget": "The index or its build, or with it the indexes of its file or table, would be more than the budget "
+    "allows.",
     "budget-unknown": "There is a budget for the index, but no estimate of its size: the hint says what is missing.",
+    "build-time-unknown": "There is a budget for the time of the build, but no past build that could tell how long.",
+    "not-enough-disk": "The server runs on this machine, and its disks have no room for the build.",
     # Drops and replacements that are not done.
     "needed-by-constraint": "A constraint, foreign key, replica identity or partition tree needs the index.",
     "foreign-index": "The index to be dropped does not carry the mark of this domain.",
-    "guarded": "The `guard` keeps the index: it is used, or nobody can know that it is not.",
+    "guarded": "A guard keeps the index: it is used, nobody can know that it is not, or it is the last of its kind.",
     # What is there besides.
     "duplicate-of-unique": "A unique index with the same keys is there already.",
     "duplicate-of-existing": "An index with the same keys is there already.",
@@ -116,6 +118,7 @@ ONLINE = {
     "invalid-index": "An INVALID index that is in no spec: it slows writes and serves no query.",
     # What `serves` expects.
     "serves-not-planned": "The server cannot plan a statement of `serves`.",
+    "never-analyzed": "The index is in place, and somebody else's; its expressions have no statistics before ANALYZE.",
     "not-used": "The index is in place; a statement in `serves` is planned without it, or with it and should not.",
     "sorts": "The index is in place; a statement in `serves` is planned with a sort, or without and should.",
 }
@@ -140,10 +143,10 @@ _MILDER: dict[str, tuple[Severity, ...]] = {
     "guard-without-absent": _WARNING,
     "why-missing": _INFO,
     "expired": _WARNING,
-    "not-yet-supported": _ERROR + _WARNING,  # lint warns, plan and optimize refuse
     "not-partitioned": _WARNING,
     "no-tenant": _WARNING,
     "budget-unknown": _WARNING,
+    "build-time-unknown": _INFO,
     "duplicate-of-unique": _WARNING,
     "duplicate-of-existing": _WARNING,
     "prefix-of-existing": _WARNING,
@@ -152,6 +155,7 @@ _MILDER: dict[str, tuple[Severity, ...]] = {
     "extra-index": _INFO,
     "invalid-index": _WARNING,
     "serves-not-planned": _WARNING,
+    "never-analyzed": _INFO,
     "not-used": _WARNING,
     "sorts": _WARNING,
 }

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
-from dbopt.spec.finding import Finding, Severity, about
+from dbopt.spec.finding import Finding
 from dbopt.spec.model import IndexSpec, SpecSet
 from dbopt.spec.rules import entry as entries
 from dbopt.spec.rules import expressions, method, names, overlap
-from dbopt.spec.unsupported import unsupported
 
 
 def lint(specs: SpecSet, *, today: date | None = None) -> list[Finding]:
@@ -29,8 +28,3 @@ def _entry(entry: IndexSpec, today: date) -> Iterator[Finding]:
     yield from entries.check(entry, today)
     yield from method.check(entry)
     yield from expressions.check(entry)
-    for path, message in unsupported(entry):
-        yield about(entry, path, Severity.WARNING, "not-yet-supported", message, hint=_REFUSED)
-
-
-_REFUSED = "dbopt optimize refuses it rather than do the half of it."

@@ -14,7 +14,7 @@ from dbopt.spec import methods
 from dbopt.spec.complaints import complaint, path_of
 from dbopt.spec.files import Unreadable, read_text, spec_paths
 from dbopt.spec.finding import Finding, Severity
-from dbopt.spec.model import Defaults, IndexSpec, Source, SpecFile, SpecSet
+from dbopt.spec.model import Defaults, IndexSpec, Source, SpecFile, SpecSet, State
 from dbopt.spec.shape import Shaped, shape
 from dbopt.spec.words import quoted
 from dbopt.spec.yaml_tree import Mapping, Node, Problem, Scalar, parse, split_lines
@@ -116,6 +116,8 @@ class _Reader:
             data["with"] = methods.normalised(data["with"])  # what is no text there, pydantic refuses
         if file is not None:
             data.setdefault("owner", file.owner)
+            if defaults.guard is not None and data.get("state") == State.ABSENT:
+                data.setdefault("guard", defaults.guard)
             data["domain"] = file.domain
         data["source"] = self._place(shaped, node)
         name = data.get("name")

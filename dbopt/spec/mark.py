@@ -42,6 +42,16 @@ def owned(comment: str | None, domain: str) -> bool:
     return mark is not None and mark.domain == domain
 
 
+def says_the_same(one: str | None, other: str | None) -> bool:
+    """Whether two comments differ in the digest at most: the wording of a definition, which the server calls equal."""
+
+    def said(comment: str | None) -> tuple[object, ...]:
+        human, mark = read(comment)
+        return human, mark and (mark.domain, mark.name, mark.kept)
+
+    return said(one) == said(other)
+
+
 def write(entry: IndexSpec, create: str, existing: str | None) -> str:
     """The comment that an entry's index should have, given the one that it has.
 

@@ -188,6 +188,7 @@ class SpecBudget(_Base):
 class Defaults(_Base):
     schema_: Name = Field(default="public", alias="schema")
     extras: Extras = Extras.IGNORE
+    guard: Guard | None = None  # of absent entries that have none, and of what `extras: prune` drops
 
 
 class Unique(_Base):

@@ -28,6 +28,7 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
     "Defaults": {
         "schema": "Schema of tables that name none; public if left out.",
         "extras": "What becomes of indexes on the same tables that no spec names.",
+        "guard": "What has to be true before an index is dropped; for `extras: prune` as well.",
     },
     "SpecBudget": {
         "total": "Size of all indexes together: 60GB.",

@@ -47,6 +47,11 @@ class Aside:
         """As far as is known."""
         return self._location is not None
 
+    @property
+    def is_made(self) -> bool:
+        """Whether it is worth while to read: a file that is not there holds nothing, and need not be made for that."""
+        return self._location is not None and (self._location.path is None or self._location.path.exists())
+
     def attempt(self, work: Callable[[Session], Value], *, reading: bool) -> Value | None:
         """The result of `work` in one transaction; None where there is no store, or it failed."""
         if self._location is None or not (reading or self._keeps):

@@ -51,12 +51,12 @@ _TABLES = (
         (
             *("id", "target_id", "target_name", "command", "dbopt_version", "server_version", "os_user", "role"),
             *("spec_digest", "plan_state", "planned", "started_at", "finished_at", "seconds", "applied", "failed"),
-            *("refused", "unchanged", "interrupted"),
+            *("refused", "unchanged", "interrupted", "name", "left_over"),
         ),
         """
         SELECT id, target_id, target_name, command, dbopt_version, server_version, os_user, role,
                spec_digest, plan_state, planned, started_at, finished_at, seconds, applied, failed,
-               refused, unchanged, interrupted
+               refused, unchanged, interrupted, name, left_over
           FROM runs WHERE id > :id AND started_at >= :since ORDER BY id LIMIT :rows_max
         """,
         moments=("started_at", "finished_at"),
@@ -66,11 +66,13 @@ _TABLES = (
         "step",
         (
             *("run_id", "number", "action", "domain", "schema_name", "table_name", "index_name", "reason"),
-            *("statements", "started_at", "seconds", "size_bytes", "error", "hint"),
+            *("statements", "started_at", "seconds", "size_bytes", "error", "hint", "size_before_bytes"),
+            *("built_seconds", "table_bytes"),
         ),
         """
         SELECT s.run_id, s.number, s.action, s.domain, s.schema_name, s.table_name, s.index_name, s.reason,
-               s.statements, s.started_at, s.seconds, s.size_bytes, s.error, s.hint
+               s.statements, s.started_at, s.seconds, s.size_bytes, s.error, s.hint, s.size_before_bytes,
+               s.built_seconds, s.table_bytes
           FROM steps AS s JOIN runs AS r ON r.id = s.run_id
          WHERE (s.run_id > :run_id OR (s.run_id = :run_id AND s.number > :number)) AND r.started_at >= :since
          ORDER BY s.run_id, s.number LIMIT :rows_max

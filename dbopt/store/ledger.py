@@ -33,12 +33,15 @@ _KEY_VALUES = re.compile(r"\)=\(.*\)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """What the events do not tell: the command, the target as it was called, our role there, which spec."""
+    """What the events do not tell: the command, the target as it was called, our role there, which spec, and the name
+    by which --undo knows the run.
+    """
 
     command: str
     target_name: str
     role: str
     spec_digest: str | None
+    name: str | None = None
 
 
 class Ledger:
@@ -69,6 +72,8 @@ class Ledger:
                     "started_at": self._clock() - timedelta(seconds=event.seconds),
                     "seconds": event.seconds,
                     "size_bytes": event.size_bytes,
+                    "size_before_bytes": event.size_before_bytes,
+                    "built_seconds": event.built_seconds,
                     "error": _without_values(event.error),
                     "hint": _without_values(event.hint),
                 }
@@ -80,6 +85,7 @@ class Ledger:
                     "failed": event.failed,
                     "refused": event.refused,
                     "unchanged": event.unchanged,
+                    "left_over": event.left,
                     "interrupted": event.interrupted,
                 }
             case _:
@@ -131,6 +137,9 @@ def _step(step: Step) -> dict[str, Any]:
         "statements": list(step.statements),
         "seconds": None,
         "size_bytes": None,
+        "size_before_bytes": None,
+        "built_seconds": None,
+        "table_bytes": (step.estimate or {}).get("table_bytes"),
         "error": None,
         "hint": None,
     }

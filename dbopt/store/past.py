@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 _RUNS = """
     SELECT r.id, r.target_name, t.server, t.dbname, r.server_version, r.command, r.dbopt_version, r.os_user, r.role,
            r.spec_digest, r.plan_state, r.planned, r.started_at, r.finished_at, r.seconds, r.applied, r.failed,
-           r.refused, r.unchanged, r.interrupted
+           r.refused, r.unchanged, r.interrupted, r.name, r.left_over
       FROM runs AS r JOIN targets AS t ON t.id = r.target_id
      WHERE r.target_id = :target_id AND r.started_at >= :since
      ORDER BY r.id DESC LIMIT :limit
 """
 _STEPS = """
     SELECT number, action, domain, schema_name, table_name, index_name, reason, statements, started_at, seconds,
-           size_bytes, error, hint
+           size_bytes, error, hint, size_before_bytes, built_seconds, table_bytes
       FROM steps WHERE run_id = :run_id ORDER BY number
 """
 _RUN_NAMES = (
     *("id", "target_name", "server", "dbname", "server_version", "command", "dbopt_version", "os_user", "role"),
     *("spec_digest", "plan_state", "planned", "started_at", "finished_at", "seconds", "applied", "failed"),
-    *("refused", "unchanged", "interrupted"),
+    *("refused", "unchanged", "interrupted", "name", "left_over"),
 )
 _STEP_NAMES = (
     *("number", "action", "domain", "schema_name", "table_name", "index_name", "reason", "statements", "started_at"),
-    *("seconds", "size_bytes", "error", "hint"),
+    *("seconds", "size_bytes", "error", "hint", "size_before_bytes", "built_seconds", "table_bytes"),
 )
 
 

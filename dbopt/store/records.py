@@ -35,6 +35,9 @@ class StepRecord:
     size_bytes: int | None
     error: str | None
     hint: str | None
+    size_before_bytes: int | None
+    built_seconds: float | None
+    table_bytes: int | None
 
     @property
     def outcome(self) -> Outcome:
@@ -45,7 +48,8 @@ class StepRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """`planned` is the number of steps in the plan. The four counts and `seconds` are None until the run has ended."""
+    """`planned` is the number of steps in the plan. The counts and `seconds` are None until the run has ended;
+    `left_over` counts what was not started. `name` is that of the file from which --undo makes again what it dropped."""
 
     id: int
     target_name: str
@@ -67,6 +71,8 @@ class RunRecord:
     refused: int | None
     unchanged: int | None
     interrupted: bool | None
+    name: str | None
+    left_over: int | None
 
     @property
     def outcome(self) -> Outcome:
@@ -74,4 +80,4 @@ class RunRecord:
             return Outcome.UNFINISHED
         if self.interrupted:
             return Outcome.INTERRUPTED
-        return Outcome.ATTENTION if self.failed or self.refused else Outcome.DONE
+        return Outcome.ATTENTION if self.failed or self.refused or self.left_over else Outcome.DONE

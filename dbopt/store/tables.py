@@ -79,6 +79,8 @@ runs = sa.Table(
     sa.Column("refused", sa.Integer),
     sa.Column("unchanged", sa.Integer),
     sa.Column("interrupted", sa.Boolean),
+    sa.Column("name", sa.Text),  # by which --undo knows it; NULL: it has dropped nothing
+    sa.Column("left_over", sa.Integer),
     sqlite_autoincrement=True,  # a number that people have written down never means another run
 )
 
@@ -100,6 +102,9 @@ steps = sa.Table(
     sa.Column("size_bytes", sa.BigInteger),
     sa.Column("error", sa.Text),
     sa.Column("hint", sa.Text),
+    sa.Column("size_before_bytes", sa.BigInteger),
+    sa.Column("built_seconds", sa.Double),  # without waiting for others
+    sa.Column("table_bytes", sa.BigInteger),  # of the table, when the build was planned
 )
 
 # What `dbopt health` remembers. A standby is a target of its own: it has its primary's identifier, not its counters.

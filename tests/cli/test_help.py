@@ -27,7 +27,8 @@ EXAMPLES_OF_OTHERS = {"demo", "slow-queries"}  # with a server, or statements, o
 
 
 @pytest.mark.parametrize(
-    "argv", ["--help", "init --help", "lint --help", "plan --help", "optimize --help", "health --help"]
+    "argv",
+    ["--help", "init --help", "lint --help", "plan --help", "optimize --help", "export --help", "health --help"],
 )
 def test_text(argv: str, run_cli: Callable[..., Result], update_snapshots: bool) -> None:
     """`pytest --update-snapshots` writes them anew, for the eye of a reviewer."""

@@ -81,14 +81,14 @@ class Run:
 class Background(Run):
     """A run beside the test's own thread, as somebody else's dbopt would be."""
 
-    def __init__(self, project: Project, plan: Plan, wait_seconds: float | None) -> None:
+    def __init__(self, project: Project, plan: Plan, options: ApplyOptions) -> None:
         super().__init__()
         thread = ThreadPoolExecutor(max_workers=1)
-        self._work = thread.submit(self._listen, project, plan, wait_seconds)
+        self._work = thread.submit(self._listen, project, plan, options)
         thread.shutdown(wait=False)
 
-    def _listen(self, project: Project, plan: Plan, wait_seconds: float | None) -> None:
-        for event in project.events(plan, wait_seconds, lambda: self.signum):
+    def _listen(self, project: Project, plan: Plan, options: ApplyOptions) -> None:
+        for event in project.events(plan, options, lambda: self.signum):
             self.events.append(event)
 
     @property
@@ -137,8 +137,8 @@ class Project:
             options = PlanOptions(prune_foreign=prune_foreign)
             return make_plan(conn, inspect(conn), load([self.folder]), options=options)
 
-    def events(self, plan: Plan, wait_seconds: float | None, interrupted: Any = lambda: None) -> Any:
-        return apply(plan, self.session, options=ApplyOptions(wait_seconds=wait_seconds), interrupted=interrupted)
+    def events(self, plan: Plan, options: ApplyOptions, interrupted: Any = lambda: None) -> Any:
+        return apply(plan, self.session, options=options, interrupted=interrupted)
 
     @property
     def session(self) -> Any:
@@ -147,11 +147,17 @@ class Project:
 
     def run(self, plan: Plan | None = None, *, wait_seconds: float | None = PATIENCE_SECONDS) -> Run:
         run = Run()
-        run.events += self.events(plan or self.plan(), wait_seconds)
+        run.events += self.events(plan or self.plan(), ApplyOptions(wait_seconds=wait_seconds))
         return run
 
-    def start(self, plan: Plan | None = None, *, wait_seconds: float | None = PATIENCE_SECONDS) -> Background:
-        run = Background(self, plan or self.plan(), wait_seconds)
+    def start(
+        self,
+        plan: Plan | None = None,
+        *,
+        wait_seconds: float | None = PATIENCE_SECONDS,
+        options: ApplyOptions | None = None,
+    ) -> Background:
+        run = Background(self, plan or self.plan(), options or ApplyOptions(wait_seconds=wait_seconds))
         self._background.append(run)
         return run
 

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from helpers import assert_index, index_comment, index_names, invalid_indexes, open_transaction, wait_until
 
+from dbopt.optimize.apply import ApplyOptions
 from dbopt.optimize.events import Progress, Result, RunStarted, StepFinished, StepStarted
 from dbopt.optimize.steps import Action
 from tests.optimize.runs import Run
@@ -214,7 +215,7 @@ def test_a_replacement_interrupted_before_the_swap_is_not_built_again(project: P
 def test_a_replacement_interrupted_after_the_swap_is_cleaned_up(
     project: Project, posts: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dbopt.optimize.apply.CLEANUP_SECONDS", 0.3)
+    monkeypatch.setattr("dbopt.optimize.lane.CLEANUP_SECONDS", 0.3)
     posts.sql("CREATE INDEX by_author ON posts (author)")
     project.wants("name: by_author, table: posts, keys: [author, score]")
     with open_transaction(posts, "SELECT count(*) FROM posts") as reader:
@@ -323,15 +324,15 @@ def test_timeouts_of_role_and_database_end_no_build(project: Project, posts: Dat
 
 def test_the_listener_that_goes_away_takes_the_build_along(project: Project, posts: Database) -> None:
     project.wants(BY_AUTHOR)
-    with open_transaction(posts, "UPDATE posts SET score = 1 WHERE id = 1") as writer:
+    with open_transaction(posts, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT 1") as holder:
         run = Run()
-        stream = project.events(project.plan(), 20.0)
+        stream = project.events(project.plan(), ApplyOptions())
         for event in stream:
             run.events.append(event)
-            if run.waits_for(writer):
+            if run.waits_for(holder):
                 break
         stream.close()
-        # A session that is closed takes the server an instant to end; the writer would hold up a build for longer.
+        # A session that is closed takes the server an instant to end; the snapshot would hold up a build for longer.
         ours = "SELECT pid FROM pg_stat_activity WHERE application_name = 'dbopt optimize'"
         wait_until(lambda: not posts.sql(ours), "the end of our sessions")
     project.assert_converges()

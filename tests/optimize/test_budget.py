@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dbopt.optimize.pace import Built, Pace
+from dbopt.optimize.plan import PlanOptions, make_plan
+from dbopt.postgres.server import inspect
 from dbopt.spec.finding import Severity
+from dbopt.spec.load import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +44,13 @@ def plan(project: Project) -> Callable[..., Plan]:
 
 def entry(name: str, column: str, more: str = "") -> str:
     return f"name: {name}, table: t, keys: [{column}]{more}"
+
+
+def tree(database: Database) -> None:
+    database.sql("CREATE TABLE t (a int) PARTITION BY RANGE (a)")
+    for n in (0, 1):
+        database.sql(f"CREATE TABLE t{n} PARTITION OF t FOR VALUES FROM ({n}000) TO ({n + 1}000)")
+    database.sql("INSERT INTO t SELECT * FROM generate_series(0, 1999); ANALYZE t")
 
 
 def steps(plan: Plan) -> list[tuple[str, str | None]]:
@@ -97,10 +108,7 @@ def test_without_statistics_a_warning(plan: Callable[..., Plan], database: Datab
 
 def test_a_tree_counts_as_a_whole(plan: Callable[..., Plan], database: Database) -> None:
     """The parts that an earlier run has built count as well."""
-    database.sql("CREATE TABLE t (a int) PARTITION BY RANGE (a)")
-    for n in (0, 1):
-        database.sql(f"CREATE TABLE t{n} PARTITION OF t FOR VALUES FROM ({n}000) TO ({n + 1}000)")
-    database.sql("INSERT INTO t SELECT * FROM generate_series(0, 1999); ANALYZE t")
+    tree(database)
     small, enough = ", budget: {size: 79kB}", ", budget: {size: 80kB}"
     assert refused(plan("", entry("i", "a", small))) == {"i": "i would take about 80kB, its budget is 79kB"}
     assert refused(plan("", entry("i", "a", enough))) == {}
@@ -159,10 +167,12 @@ def test_per_table_indexes_lets_leave_and_rename(plan: Callable[..., Plan], t: D
 
 
 def test_what_is_pruned_makes_room(plan: Callable[..., Plan], project: Project, t: Database) -> None:
-    t.sql("CREATE INDEX gone ON t (d) ; COMMENT ON INDEX gone IS '[dbopt:1 shop/gone sha=000000000000]'")
-    assert refused(plan("per_table_indexes: 1", entry("i", "a")))
+    t.sql("CREATE INDEX gone ON t (d); COMMENT ON INDEX gone IS '[dbopt:1 shop/gone sha=000000000000]'")
+    t.sql("CREATE INDEX more ON t (d, c)")
+    assert refused(plan("per_table_indexes: 2", entry("i", "a")))
     path = project.folder / "shop.yaml"
-    path.write_text(path.read_text().replace("schema: public", "schema: public, extras: prune"))
+    prune = "schema: public, extras: prune, guard: {unused_for: 1ms}"
+    path.write_text(path.read_text().replace("schema: public", prune))
     made = project.plan()
     assert (steps(made), refused(made)) == ([("create", "i"), ("drop", "gone")], {})
 
@@ -179,10 +189,58 @@ def test_an_entry_that_is_refused_takes_no_room(plan: Callable[..., Plan]) -> No
     assert sorted(refused(made)) == ["i", "k"]
 
 
+# The time of a build
+
+
+def paced(project: Project, *past: Built) -> Plan:
+    """The plan of someone who has seen builds."""
+    with project.session(read_only=True) as conn:
+        return make_plan(conn, inspect(conn), load([project.folder]), options=PlanOptions(pace=Pace(past)))
+
+
+SLOW = Built("btree", size_bytes=40 * 1024, table_bytes=48 * 1024, seconds=90.0)  # as large as those of t
+
+
 @pytest.mark.usefixtures("t")
-def test_a_limit_on_the_time_of_the_build_is_refused(plan: Callable[..., Plan]) -> None:
-    made = plan("", entry("i", "a", ", budget: {build: 5min}"))
-    assert [(finding.code, finding.message) for finding in made.findings] == [
-        ("not-yet-supported", "`budget: {build: ...}` is not yet supported")
+def test_time(project: Project) -> None:
+    project.wants(
+        entry("enough", "a", ", budget: {build: 91s}"), entry("less", "b", ", budget: {build: 89s}"), entry("none", "c")
+    )
+    made = paced(project, SLOW)
+    assert sorted(steps(made)) == [("create", "enough"), ("create", "none")]
+    assert refused(made) == {"less": "the build of less would take about 1 min 30 s, its budget is 1 min 29 s"}
+    assert [step.estimate and step.estimate["build_seconds"] for step in made.steps] == [pytest.approx(90, abs=0.5)] * 2
+
+
+@pytest.mark.usefixtures("t")
+def test_a_time_that_nobody_knows(project: Project) -> None:
+    project.wants(entry("i", "a", ", budget: {build: 5min}"), entry("h", "b", ", method: hash, budget: {build: 5min}"))
+    made = paced(project, SLOW)
+    assert sorted(steps(made)) == [("create", "h"), ("create", "i")]
+    assert [(finding.index, finding.code, finding.severity) for finding in made.findings] == [
+        ("h", "build-time-unknown", Severity.INFO)
     ]
-    assert steps(made) == []
+
+
+def test_the_builds_of_a_tree_count_together(project: Project, database: Database) -> None:
+    tree(database)
+    project.wants(entry("i", "a", ", budget: {build: 179s}"))
+    each = Built("btree", size_bytes=40 * 1024, table_bytes=40 * 1024, seconds=90.0)
+    assert refused(paced(project, each)) == {
+        "i": "the build of i would take about 3 min 00 s, its budget is 2 min 59 s"
+    }
+    database.sql("CREATE INDEX t0_i ON t0 (a)")
+    assert refused(paced(project, each)) == {}
+
+
+# Whole trees
+
+
+def test_a_tree_that_is_replaced_takes_the_place_of_the_old_one(plan: Callable[..., Plan], database: Database) -> None:
+    tree(database)
+    database.sql("CREATE INDEX i ON t (a DESC); ANALYZE t, t0, t1")
+    limit = ", budget: {{size: {}}}"
+    assert refused(plan("total: 80kB", entry("i", "a", limit.format("80kB")))) == {}
+    assert set(refused(plan("", entry("i", "a", limit.format("79kB"))))) == {"i"}
+    made = plan("total: 80kB", entry("i", "a"), entry("j", "a", ", priority: 200"))
+    assert set(refused(made)) == {"j"}

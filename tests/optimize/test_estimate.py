@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from helpers import open_transaction
 
+from dbopt.optimize import estimate
 from dbopt.optimize.estimate import LOCK_TIMEOUT_MS
 from dbopt.postgres.statistics import ColumnStatistics
 from dbopt.sizes import btree, other
@@ -37,6 +39,12 @@ def shapes(pg: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pro
         database.sql(TABLE)
         database.sql("VACUUM FULL ANALYZE shapes")
         yield project
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is."""
+    monkeypatch.setattr(estimate, "SAMPLING_SECONDS", math.inf)
 
 
 def errors(project: Project, asked: tuple[str, ...]) -> dict[str, float]:

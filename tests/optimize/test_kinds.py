@@ -21,6 +21,7 @@ OURS = {
     'CREATE UNIQUE INDEX CONCURRENTLY "i" ON "s"."t" USING "btree" (lower(a)) INCLUDE (b) WHERE c > 1': Kind.BUILD,
     'CREATE INDEX "i" ON ONLY "s"."t" USING "btree" ("a")': Kind.SHORT,
     'DROP INDEX CONCURRENTLY "s"."i"': Kind.DROP,
+    'DROP INDEX "s"."i"': Kind.DROP_TREE,
     'ANALYZE "s"."t"': Kind.ANALYZE,
     "BEGIN": Kind.BEGIN,
     "COMMIT": Kind.COMMIT,
@@ -28,6 +29,7 @@ OURS = {
     'ALTER INDEX "s"."i" ATTACH PARTITION "s"."j"': Kind.SHORT,
     'ALTER INDEX "s"."i" ALTER COLUMN 1 SET STATISTICS 100': Kind.SHORT,
     'ALTER TABLE "s"."t" CLUSTER ON "i"': Kind.SHORT,
+    'ALTER TABLE "s"."t" REPLICA IDENTITY USING INDEX "i"': Kind.SHORT,
     "COMMENT ON INDEX \"s\".\"i\" IS 'it''s; here'": Kind.SHORT,
 }
 
@@ -58,7 +60,10 @@ FOREIGN = [
     "CREATE INDEX IF NOT EXISTS i ON ONLY s.t (a)",
     "CREATE INDEX CONCURRENTLY i ON s.t (a); DROP TABLE s.t",
     "CREATE INDEX CONCURRENTLY i ON s.t (a); CREATE INDEX CONCURRENTLY j ON s.t (a)",
-    "DROP INDEX s.i",
+    "DROP INDEX i",
+    "DROP INDEX s.i, s.j",
+    "DROP INDEX s.i CASCADE",
+    "DROP INDEX IF EXISTS s.i",
     "DROP INDEX CONCURRENTLY i",
     "DROP INDEX CONCURRENTLY d.s.i",
     "DROP INDEX CONCURRENTLY s.i, s.j",
@@ -76,6 +81,12 @@ FOREIGN = [
     "ALTER TABLE IF EXISTS s.t CLUSTER ON i",
     "ALTER TABLE t CLUSTER ON i",
     "ALTER TABLE s.t ALTER COLUMN a SET STATISTICS 100",
+    "ALTER TABLE s.t REPLICA IDENTITY NOTHING",
+    "ALTER TABLE s.t REPLICA IDENTITY FULL",
+    "ALTER TABLE s.t REPLICA IDENTITY DEFAULT",
+    "ALTER TABLE ONLY s.t REPLICA IDENTITY USING INDEX i",
+    "ALTER TABLE t REPLICA IDENTITY USING INDEX i",
+    "ALTER TABLE s.t REPLICA IDENTITY USING INDEX i, DROP COLUMN a",
     "ALTER TABLE s.t ATTACH PARTITION s.u DEFAULT",
     "ALTER TABLE s.t RENAME TO u",
     "ALTER TABLE s.t RENAME COLUMN a TO b",
@@ -125,6 +136,7 @@ def test_statements_between_begin_and_commit_stay_together() -> None:
         ["BEGIN", BUILD, "COMMIT"],
         ["BEGIN", RENAME, BUILD, "COMMIT"],
         ["BEGIN", 'ANALYZE "s"."t"', "COMMIT"],
+        ["BEGIN", 'DROP INDEX "s"."i"', "COMMIT"],
     ],
 )
 def test_a_transaction_holds_short_statements_only_and_ends(statements: list[str]) -> None:
@@ -164,12 +176,14 @@ def test_every_statement_of_a_real_plan_is_ours(project: Project, database: Data
         "ALTER TABLE posts CLUSTER ON changed; ALTER INDEX changed ALTER COLUMN 1 SET STATISTICS 5;"
         "CREATE INDEX was ON posts (author);"
         "CREATE TABLE parts (id int, at date) PARTITION BY RANGE (at);"
-        "CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')"
+        "CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');"
+        "CREATE INDEX by_id ON parts (at)"
     )
     project.wants(
         "name: changed, table: posts, keys: [{expr: upper(title)}]",
         "name: is, table: posts, keys: [author], was: [was]",
-        "name: by_day, table: parts, keys: [at]",
+        "name: by_day, table: parts, keys: [at, id]",
+        "name: by_id, table: parts, keys: [id]",
         "name: odd, table: posts, sql: CREATE INDEX odd ON posts USING hash (author)",
     )
     plan = project.plan()

@@ -68,6 +68,19 @@ def test_steps_and_their_words(project: Project, database: Database) -> None:
     )
 
 
+def test_a_tree_is_one_group(project: Project, database: Database) -> None:
+    """Whoever names a partition works in its tree; a tree that was not read is none."""
+    database.sql(THREE_LEVELS + "CREATE TABLE alone (id int); CREATE INDEX gone ON ev_1 (note)")
+    own = [f"name: own_{n}, table: {table}, keys: [note]" for n, table in enumerate(["ev_2", "ev_2_rest", "ev_rest"])]
+    alone = "name: of_alone, table: alone, keys: [id]"
+    plan = project.wants(ENTRY, *own, alone, "name: gone, table: ev_1, state: absent").plan(prune_foreign=True)
+    assert {Action.DROP, Action.ANALYZE, Action.CREATE} <= {step.action for step in plan.steps}
+    assert {step.group for step in plan.steps if step.table != "alone"} == {"public.ev"}
+    assert {step.group for step in plan.steps if step.table == "alone"} == {"public.alone"}
+    plan = project.wants(*own).plan()
+    assert {step.group for step in plan.steps} == {"public.ev_2", "public.ev_rest"}
+
+
 def test_only_the_top_is_marked(project: Project, database: Database) -> None:
     database.sql(THREE_LEVELS)
     project.wants(ENTRY).run()
@@ -90,6 +103,19 @@ def test_odd_leaf_names(project: Project, database: Database) -> None:
     assert {"Ev 2 by the id", 'a"b by the id', "p.q by the id"} < set(parts(database, "ev_by_id"))
     assert len(set(parts(database, "ev_by_id"))) == len(names)
     project.assert_settled()
+
+
+def test_partitions_in_other_schemas(project: Project, database: Database) -> None:
+    """An index lies where its table does: the same name in two schemas, and a changed definition."""
+    database.sql(NO_PARTITIONS)
+    for number, schema in enumerate(["north", 'Odd "one']):
+        quoted = schema.replace('"', '""')
+        bounds = f"({number * 10}) TO ({number * 10 + 10})"
+        database.sql(f'CREATE SCHEMA "{quoted}"; CREATE TABLE "{quoted}".part PARTITION OF ev FOR VALUES FROM {bounds}')
+    for keys in ("[id]", "[at]"):
+        project.wants(f'name: ev_by_id, table: ev, keys: {keys}, partitions: {{name: "{{leaf}}_x"}}').assert_converges()
+        assert_whole(database, "ev_by_id")
+        assert parts(database, "ev_by_id") == ["part_x", "part_x"]
 
 
 def test_names_without_a_template(project: Project, database: Database) -> None:

@@ -212,7 +212,7 @@ def test_absent_of_what_is_not_there(project: Project, posts: Database) -> None:
 
 def test_extras(project: Project, posts: Database) -> None:
     project.wants(AUTHOR, "name: mine, table: posts, keys: [title]").assert_converges()
-    posts.sql("CREATE INDEX theirs ON posts (state)")
+    posts.sql("CREATE INDEX theirs ON posts (title, state)")
     project.wants(AUTHOR)
     spec = project.folder / "shop.yaml"
     ignore = spec.read_text()
@@ -225,7 +225,7 @@ def test_extras(project: Project, posts: Database) -> None:
     report = with_extras("report")
     assert [one.index for one in report.findings if one.code == "extra-index"] == ["mine", "theirs"]
     assert report.steps == ()
-    assert actions(with_extras("prune")) == [("drop", "mine")]
+    assert actions(with_extras("prune, guard: {unused_for: 1ms}")) == [("drop", "mine")]
     project.assert_converges()
     assert index_names(posts, "posts") == ["by_author", "posts_pkey", "theirs"]
 
@@ -268,6 +268,12 @@ def test_an_expression_index_is_analyzed(project: Project, posts: Database) -> N
     assert actions(project.wants(expression).plan()) == [("create", "by_title"), ("analyze", None)]
     assert actions(project.wants(AUTHOR).plan()) == [("create", "by_author")]
     project.wants(expression).assert_converges()
-    posts.sql("DROP INDEX by_title; CREATE INDEX by_title ON posts (lower(title))")
-    assert actions(project.plan()) == [("analyze", None)]
+    comment = index_comment(posts, "by_title")
+    again = "DROP INDEX by_title; CREATE INDEX by_title ON posts (lower(title))"
+    posts.sql(f"{again}; COMMENT ON INDEX by_title IS '{comment}'")
+    assert actions(project.plan()) == [("analyze", None)]  # a run that was killed before it
     project.assert_converges()
+    posts.sql(again)
+    plan = project.plan()
+    assert plan.steps == ()
+    assert [(found.code, "ANALYZE" in (found.hint or "")) for found in plan.findings] == [("never-analyzed", True)]

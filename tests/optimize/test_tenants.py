@@ -145,3 +145,26 @@ def test_the_number_of_statements_does_not_grow(
     few = counted(range(3))
     assert counted(range(3, 200)) == few
     assert few < 60
+
+
+def test_statistics_cost_no_statement_a_tenant(
+    project: Project, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The planner is asked about the predicates of many tables at once; where one is locked, about each."""
+    caplog.set_level(logging.DEBUG, "dbopt.sql")
+    for schema in [f"tenant_{n}" for n in range(12)]:
+        database.sql(
+            f"CREATE SCHEMA {schema}; CREATE TABLE {schema}.orders AS SELECT n AS id, n AS at"
+            f" FROM generate_series(1, 100) AS n; ANALYZE {schema}.orders"
+        )
+
+    def counted(out: str) -> tuple[int, list[str]]:
+        project.wants(of("tenant_*", out=out, more="keys: [at], where: id > 10"))
+        caplog.clear()
+        steps = [step for step in project.plan().steps if step.action is Action.CREATE]
+        return len(caplog.records), [step.schema for step in steps if not step.estimate]
+
+    assert counted("[]") == counted("'tenant_1?'")
+    with database.connect() as other:
+        other.execute("LOCK TABLE tenant_3.orders")
+        assert counted("[]")[1] == ["tenant_3"]

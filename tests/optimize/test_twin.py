@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from helpers import index_names
+from psycopg.conninfo import make_conninfo
 
-from dbopt.optimize.twin import TABLES_AT_A_TIME
+from dbopt.optimize.twin import OBJECTS_AT_A_TIME
 
 if TYPE_CHECKING:
     from server import Database
@@ -41,13 +42,75 @@ def test_a_plan_leaves_nothing(project: Project, database: Database) -> None:
     assert counts(database) == before
 
 
-def test_more_tables_than_twins_at_a_time(project: Project, database: Database) -> None:
-    tables = range(TABLES_AT_A_TIME + 5)
-    database.sql("; ".join(f"CREATE TABLE t{n} (a int); CREATE INDEX i{n} ON t{n} (a)" for n in tables))
+def test_more_than_is_asked_at_a_time(project: Project, database: Database) -> None:
+    """Each of another type: no two of them can share a twin, nor an answer."""
+    tables = range(OBJECTS_AT_A_TIME + 5)
+    database.sql("; ".join(f"CREATE TABLE t{n} (a varchar({n + 1})); CREATE INDEX i{n} ON t{n} (a)" for n in tables))
     project.wants(*(f"name: i{n}, table: t{n}, keys: [a{', a' if n == 7 else ''}]" for n in tables))
     plan = project.plan()
     assert actions(plan) == [("replace", "i7")]
     assert len(plan.unchanged) == len(tables) - 1
+
+
+def test_tables_that_share_a_twin_are_not_taken_for_one_another(project: Project, database: Database) -> None:
+    """The same words mean something else where a column has another type or collation, or the table another name."""
+    database.sql("CREATE TABLE t (a text, b int, c text)")
+    database.sql('CREATE TABLE u (a int, b int, c text COLLATE "C")')
+    database.sql("CREATE TABLE v (a text, b int, d text)")
+    database.sql("CREATE INDEX i1 ON t (a) WHERE c > 'x'; CREATE INDEX i2 ON u (a) WHERE c > 'x'")
+    database.sql("CREATE INDEX i3 ON v (a) WHERE d > 'x'; CREATE INDEX j1 ON t (c); CREATE INDEX j2 ON u (c)")
+    database.sql("CREATE INDEX k1 ON t ((t.b + 1)); CREATE INDEX k2 ON u ((u.b + 1))")
+    project.wants(
+        "name: i1, table: t, keys: [a], where: c > 'x'",
+        "name: i2, table: u, keys: [a], where: c > 'x'",
+        "name: i3, table: v, keys: [a], where: d > 'x'",
+        "name: j1, table: t, keys: [c]",
+        "name: j2, table: u, keys: [c]",
+        "name: j3, table: u, keys: [{column: c, collation: C}]",
+        "name: k1, table: t, keys: [{expr: t.b + 1}]",
+        "name: k2, table: u, keys: [{expr: u.b + 1}]",
+        "name: k3, table: v, keys: [{expr: u.b + 1}]",
+        "name: k4, table: v, keys: [{expr: upper(c)}]",
+        "name: k5, table: u, keys: [{expr: upper(a)}]",
+    )
+    plan = project.plan()
+    assert actions(plan) == [("create", "j3")]
+    assert len(plan.unchanged) == 7
+    assert {index: code for index, (code, _) in refusals(plan).items()} == {
+        "k3": "invalid-definition",
+        "k4": "missing-column",
+        "k5": "missing-function",
+    }
+
+
+def test_tables_of_one_name_with_a_twin_each(project: Project, database: Database) -> None:
+    database.sql("CREATE SCHEMA app; CREATE SCHEMA crm; CREATE TABLE app.users (a int, b int)")
+    database.sql("CREATE TABLE crm.users (a text, c text)")
+    of = "table: {{schema: {}, name: users}}"
+    project.wants(
+        f"name: i, {of.format('app')}, keys: [{{expr: users.a + 1}}]",
+        f"name: j, {of.format('crm')}, keys: [{{expr: lower(users.a)}}]",
+        f"name: k, {of.format('app')}, keys: [{{expr: users.a + 2}}], where: users.b > 0",
+        f"name: bad, {of.format('app')}, keys: [{{expr: lower(users.c)}}]",
+    )
+    plan = project.plan()
+    assert sorted(actions(plan)) == [("create", "i"), ("create", "j"), ("create", "k")]
+    assert {index: code for index, (code, _) in refusals(plan).items()} == {"bad": "missing-column"}
+
+
+def test_a_type_that_the_role_may_not_use_costs_the_others_nothing(project: Project, database: Database) -> None:
+    """Their tables would share a twin with one that cannot be made."""
+    database.sql("CREATE TYPE mood AS ENUM ('ok', 'sad'); REVOKE USAGE ON TYPE mood FROM PUBLIC")
+    database.sql("CREATE TABLE t (a int); CREATE TABLE u (m mood)")
+    database.sql(f"CREATE ROLE {database.name} LOGIN; GRANT CREATE ON SCHEMA public TO {database.name}")
+    database.sql(f"ALTER TABLE t OWNER TO {database.name}; ALTER TABLE u OWNER TO {database.name}")
+    project.conninfo = make_conninfo(database.conninfo, user=database.name)
+    try:
+        plan = project.wants("name: i, table: t, keys: [a]", "name: j, table: u, keys: [m]").plan()
+        assert actions(plan) == [("create", "i")]
+        assert list(refusals(plan)) == ["j"]
+    finally:
+        database.sql(f"DROP OWNED BY {database.name}; DROP ROLE {database.name}")
 
 
 def test_one_refused_definition_costs_the_others_nothing(project: Project, database: Database) -> None:
@@ -171,3 +234,15 @@ def test_constants_that_cannot_be_folded_are_refused(project: Project, database:
     plan = project.wants("name: i, table: t, keys: [a], where: a > 1 / 0").plan()
     assert plan.steps == ()
     assert refusals(plan) == {"i": ("invalid-definition", "division by zero [SQLSTATE 22012]")}
+
+
+def test_wordings_of_several_tables(project: Project, database: Database) -> None:
+    database.sql("CREATE TABLE t (a int, b bool); CREATE TABLE u (a int, b bool)")
+    database.sql("CREATE DOMAIN truth AS bool; CREATE TABLE v (a int, b truth)")
+    for table in ("t", "u", "v"):
+        database.sql(f"CREATE INDEX i_{table} ON {table} (a) WHERE b = true AND a > 0")
+    project.wants(*(f"name: i_{table}, table: {table}, keys: [a], where: a > 0 AND b" for table in ("t", "u", "v")))
+    project.assert_settled()
+    database.sql("DROP TABLE u; CREATE TABLE u (a int, b bool, c int)")
+    database.sql("CREATE INDEX i_u ON u (a) WHERE b = true AND a > 1")
+    assert actions(project.plan()) == [("replace", "i_u")]

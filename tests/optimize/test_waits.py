@@ -46,9 +46,16 @@ def fill(database: Database) -> None:
 
 
 @pytest.fixture
+def unforeseen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if whoever is waited for had come just after the look around that each statement begins with."""
+    monkeypatch.setattr("dbopt.optimize.obstacles.OLD_SECONDS", 3600.0)
+    monkeypatch.setattr("dbopt.optimize.waits.IDLE_SECONDS", 3600.0)
+
+
+@pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """The removal of a leftover that cannot succeed yet is given up at once."""
-    monkeypatch.setattr("dbopt.optimize.apply.CLEANUP_SECONDS", 0.3)
+    monkeypatch.setattr("dbopt.optimize.lane.CLEANUP_SECONDS", 0.3)
 
 
 def foreseen(project: Project) -> tuple[Blocker, ...]:
@@ -163,7 +170,31 @@ def test_a_prepared_transaction_is_named(preparing: Database, tmp_path: Path, so
 # When it takes too long
 
 
-def test_a_build_that_waits_too_long_for_a_writer_is_ended(project: Project, posts: Database, soon: None) -> None:
+def test_a_build_that_would_wait_too_long_for_a_writer_is_not_started(project: Project, posts: Database) -> None:
+    """So there is nothing that somebody would have to clean up."""
+    project.wants(BY_AUTHOR)
+    with open_transaction(posts, WRITE) as pid:
+        run = project.run(wait_seconds=SHORT_SECONDS)
+        [error] = run.errors
+        assert f"for pid {pid} (postgres" in error
+        assert index_names(posts, "posts") == ["posts_pkey"]
+    project.assert_converges()
+
+
+def test_a_drop_that_would_wait_too_long_for_a_reader_is_not_started(project: Project, posts: Database) -> None:
+    """The index stays as it was: valid."""
+    posts.sql("CREATE INDEX gone ON posts (author)")
+    project.wants("name: gone, table: posts, keys: [author], state: absent")
+    with open_transaction(posts, "SELECT count(*) FROM posts") as pid:
+        run = project.run(project.plan(prune_foreign=True), wait_seconds=SHORT_SECONDS)
+        [error] = run.errors
+        assert f"for pid {pid} (postgres" in error
+        assert invalid_indexes(posts) == []
+
+
+def test_a_build_that_waits_too_long_for_a_writer_is_ended(
+    project: Project, posts: Database, unforeseen: None, soon: None
+) -> None:
     project.wants(BY_AUTHOR, "name: on_other, table: other, keys: [id], where: id > 5")
     with open_transaction(posts, WRITE) as pid:
         run = project.run(wait_seconds=SHORT_SECONDS)
@@ -179,7 +210,9 @@ def test_a_build_that_waits_too_long_for_a_writer_is_ended(project: Project, pos
     assert invalid_indexes(posts) == []
 
 
-def test_what_is_left_is_removed_when_the_writer_goes_meanwhile(project: Project, posts: Database) -> None:
+def test_what_is_left_is_removed_when_the_writer_goes_meanwhile(
+    project: Project, posts: Database, unforeseen: None
+) -> None:
     project.wants(BY_AUTHOR)
     with open_transaction(posts, WRITE) as pid:
         run = project.start(wait_seconds=SHORT_SECONDS)
@@ -203,7 +236,7 @@ def test_a_build_that_waits_too_long_for_a_snapshot_is_ended(project: Project, p
     project.assert_converges()
 
 
-def test_every_phase_of_waiting_has_its_own_budget(project: Project, posts: Database) -> None:
+def test_every_phase_of_waiting_has_its_own_budget(project: Project, posts: Database, unforeseen: None) -> None:
     """Three waits, each well within the budget (a busy machine may stall), together beyond it."""
     project.wants(BY_AUTHOR)
     with contextlib.ExitStack() as snapshot, contextlib.ExitStack() as second:
@@ -235,7 +268,9 @@ def test_without_a_budget_it_waits_for_ever(project: Project, posts: Database) -
     run.finish().assert_applied()
 
 
-def test_a_drop_that_waits_too_long_is_finished_by_the_next_run(project: Project, posts: Database, soon: None) -> None:
+def test_a_drop_that_waits_too_long_is_finished_by_the_next_run(
+    project: Project, posts: Database, unforeseen: None, soon: None
+) -> None:
     posts.sql("CREATE INDEX gone ON posts (author)")
     project.wants("name: gone, table: posts, keys: [author], state: absent")
     with open_transaction(posts, "SELECT count(*) FROM posts") as pid:
@@ -249,7 +284,9 @@ def test_a_drop_that_waits_too_long_is_finished_by_the_next_run(project: Project
     assert index_names(posts, "posts") == ["posts_pkey"]
 
 
-def test_a_drop_that_waits_too_long_is_finished_by_its_second_try(project: Project, posts: Database) -> None:
+def test_a_drop_that_waits_too_long_is_finished_by_its_second_try(
+    project: Project, posts: Database, unforeseen: None
+) -> None:
     posts.sql("CREATE INDEX gone ON posts (author)")
     project.wants("name: gone, table: posts, keys: [author], state: absent")
     plan = project.plan(prune_foreign=True)
@@ -345,7 +382,7 @@ def test_vacuum_is_waited_for(project: Project, posts: Database) -> None:
     project.assert_settled()
 
 
-def test_a_build_that_loses_a_deadlock_is_tried_again(project: Project, posts: Database) -> None:
+def test_a_build_that_loses_a_deadlock_is_tried_again(project: Project, posts: Database, unforeseen: None) -> None:
     project.wants(BY_AUTHOR)
     plan = project.plan()
     posts.sql(f"ALTER DATABASE {posts.name} SET deadlock_timeout = '2s'")  # ours looks first, and dies

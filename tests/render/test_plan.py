@@ -9,6 +9,7 @@ import re
 import pytest
 
 from dbopt.optimize.steps import Item, ItemStatus, Plan
+from dbopt.render import words
 from dbopt.render.output import Format
 from dbopt.render.plan import write_plan
 from dbopt.spec.finding import Finding, Severity
@@ -153,6 +154,9 @@ def test_json_has_the_shape_that_programs_rely_on() -> None:
                 "application_name": "checkout",
                 "state": "idle in transaction",
                 "xact_age_seconds": 182.0,
+                "idle_seconds": None,
+                "slot": None,
+                "query": None,
             }
         ],
     }
@@ -236,3 +240,8 @@ def test_an_entry_that_an_error_refuses_is_told_once() -> None:
     item = Item(index="a", schema="s", table="t", status=ItemStatus.REFUSED, error="no such table")
     text = shown(Format.TABLE, dataclasses.replace(PLAN, steps=(), refused=(item,), findings=(finding,)))
     assert text.count("no such table") == 1
+
+
+def test_an_estimate_in_words_leaves_out_what_is_for_programs() -> None:
+    known = {"size_bytes": 48 * 2**20, "rows": 1_200_000, "table_bytes": 2**30, "build_seconds": 72.0}
+    assert words.estimate(known) == "size 48MB, rows 1,200,000, build 1 min 12 s"

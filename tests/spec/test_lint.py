@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from dbopt.spec import codes, unsupported
+from dbopt.spec import codes
 from dbopt.spec.finding import Severity
 from dbopt.spec.lint import lint
 from dbopt.spec.methods import METHODS
@@ -286,15 +286,7 @@ def test_every_parameter_was_tried():
 
 
 def test_nothing_is_wrong_with_the_whole_format(tmp_path):
-    findings = found(tmp_path, ALL_FIELDS)
-    assert {finding.code for finding in findings} == {"not-yet-supported"}
-    assert {finding.severity for finding in findings} == {Severity.WARNING}
-
-
-def test_what_is_not_supported_has_its_place(tmp_path):
-    specs, _ = collect(tmp_path, ALL_FIELDS)
-    said = {(f.index, f.message) for f in lint(specs, today=TODAY) if f.line is not None}
-    assert said == {(index.name, message) for index in specs.indexes for _, message in unsupported.unsupported(index)}
+    assert found(tmp_path, ALL_FIELDS) == []
 
 
 def test_redundancy_is_told_once_and_names_the_other(tmp_path):
@@ -338,7 +330,6 @@ def test_every_code_has_a_sentence_and_a_case():
     assert {given.code for given in CASES} | {
         "method-cannot",
         "parameter-value",
-        "not-yet-supported",
         "nul-character",
     } == set(codes.LINT)
     assert all(sentence.endswith(".") and sentence[0] in sentence[0].upper() + "`" for sentence in codes.CODES.values())

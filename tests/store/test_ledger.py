@@ -10,6 +10,8 @@ from datetime import UTC, timedelta, timezone
 import pytest
 
 from dbopt.errors import ConfigError, UsageError
+from dbopt.optimize import duplicates
+from dbopt.optimize.duplicates import Duplicates, Group
 from dbopt.optimize.events import Result, StepStarted
 from dbopt.store.location import default_path, locate
 from dbopt.store.records import Outcome
@@ -128,6 +130,22 @@ def test_rows_of_the_users_tables_stay_out(url):
     words = "could not create unique index: Key (lower(email))=(ann@example.org) is duplicated."
     _, steps = read(url, record(url, events_of(make_plan(), error=words, hint=words)))
     assert steps[-1].error == steps[-1].hint == "could not create unique index: Key (lower(email))=(...) is duplicated."
+
+
+def test_keys_that_are_there_more_than_once_stay_out(url):
+    first = (
+        Group(values=("ann@example.org", "(x)=(\n1)"), rows=2, ctids=("(0,1)", "(0,7)")),
+        Group(values=("bob@example.org", None), rows=3),
+    )
+    found = Duplicates(keys=("email", "lower(name)"), groups=9, more=False, first=first, cleanup="SELECT 1; -- DELETE")
+    failure = duplicates.failure(make_plan().steps[-1], found)
+    assert "ann@example.org" in failure.message
+    assert "bob@example.org" in failure.message
+    _, steps = read(url, record(url, events_of(make_plan(), error=failure.message, hint=failure.hint)))
+    assert steps[-1].error == (
+        "could not build orders_2: 9 values are there more than once: (email, lower(name))=(...) 3 times; and 7 more"
+    )
+    assert steps[-1].hint == failure.hint
 
 
 def test_none_records_nothing(warnings):
