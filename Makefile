@@ -5,6 +5,8 @@
 
 PYTHON ?= python3
 ARGS ?=
+# Each worker has a server of its own; a file's tests stay together, since they share what they have set up.
+workers := -n auto --maxprocesses 4 --dist loadfile
 pip := .venv/bin/python -m pip --disable-pip-version-check -qq
 constraints := --constraint constraints-dev.txt
 
@@ -21,7 +23,7 @@ demo: .venv/installed
 	@.venv/bin/dbopt demo $(ARGS)
 
 test: .venv/installed
-	@.venv/bin/python -m pytest $(ARGS)
+	@.venv/bin/python -m pytest $(workers) $(ARGS)
 
 test-all: .venv/installed
 	@.venv/bin/python tests/matrix.py $(ARGS)

@@ -39,9 +39,13 @@ AT_A_TIME = min(os.cpu_count() or 1, 3)
 # on from there without regard to versions would take as long again on each of them. --everything: everywhere.
 HEALTH_EVERYWHERE = ("checks", "duplicates", "lock_queue", "reset", "roles", "workload")
 CLI_EVERYWHERE = ("connection", "reset_metrics")
+OPTIMIZE_EVERYWHERE = (
+    *("apply", "definitions_keys", "definitions_predicates", "definitions_tables", "duplicates", "estimate", "forecast"),
+    *("identity", "manners", "partition_replace", "partitions", "plan", "queue", "serves", "twin"),
+)
 WORKLOAD_EVERYWHERE = ("command", "explain", "parameters", "sample", "scene", "sources")
 NOT_BETWEEN = (
-    *("tests/demo", "tests/history", "tests/report", "tests/stats", "tests/store"),
+    *("tests/chaos", "tests/demo", "tests/history", "tests/report", "tests/stats", "tests/store"),
     *("tests/test_docs.py", "tests/test_embedded.py"),
 )
 # Of more files than that not all have lost a race.
@@ -126,7 +130,12 @@ def left_out(binaries: Binaries, oldest: Binaries) -> list[str]:
     """Options by which pytest leaves out what other servers of the matrix run."""
     if binaries.bindir == oldest.bindir:
         return []
-    everywhere = {"health": HEALTH_EVERYWHERE, "cli": CLI_EVERYWHERE, "workload": WORKLOAD_EVERYWHERE}
+    everywhere = {
+        "health": HEALTH_EVERYWHERE,
+        "cli": CLI_EVERYWHERE,
+        "optimize": OPTIMIZE_EVERYWHERE,
+        "workload": WORKLOAD_EVERYWHERE,
+    }
     single = [file for folder, kept in everywhere.items() for file in _others(folder, kept)]
     return [f"--ignore={path}" for path in (*single, *NOT_BETWEEN)]
 

@@ -12,7 +12,7 @@ from dbopt.config.environment import Flags, Guide, misspelled, of_libpq, read_gu
 from dbopt.config.health import NOTHING_SAID, HealthSection, laid_over
 from dbopt.config.retention import AGE_DEFAULT_SECONDS, SIZE_DEFAULT_BYTES
 from dbopt.config.values import Setting, Settings, Target
-from dbopt.errors import ConfigError, UsageError
+from dbopt.errors import UsageError
 from dbopt.postgres import dsn as dsns
 from dbopt.spec.words import did_you_mean, quoted
 from dbopt.values import dataclass

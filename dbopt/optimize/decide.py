@@ -59,8 +59,7 @@ def create(entry: IndexSpec, table: Table, wanted: Definition, reason: str) -> S
 
 
 def adopt(entry: IndexSpec, table: Table, wanted: Definition, building: Index) -> Step:
-    """The server builds it right now: for an earlier run that was killed, say. Should that build fail, it is made anew.
-    """
+    """The server builds it right now, for an earlier run that was killed, say. If that fails, it is made anew."""
     reason = f"pid {building.build_pid} builds it right now: that build is awaited and proved, none is started"
     return replace_step(create(entry, table, wanted, reason), action=Action.ADOPT)
 

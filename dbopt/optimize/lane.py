@@ -177,7 +177,7 @@ class Lane:
             failure = yield from self.obstacles.let_it_be_built(step, name, limit)
             if failure is not None:
                 return failure
-        waited = yield from self.obstacles.pass_by(task, what, limit)
+        waited = yield from self.obstacles.pass_by(task, what, name, limit)
         if (failure := given_up(step, what.value, waited)) is not None:
             return failure
         before = (yield from self._ask(proof.find_index, step.schema, step.table, name)) if name else None
@@ -323,7 +323,7 @@ class Lane:
             if before.relkind != "I":
                 return Failure(f"{name} is no index of a partitioned table", "Make the plan anew: dbopt plan.")
             ended.size_before_bytes = before.size_bytes
-            waited = yield from self.obstacles.pass_by(task, what, self.shared.wait_seconds())
+            waited = yield from self.obstacles.pass_by(task, what, name, self.shared.wait_seconds())
             if (failure := given_up(step, Kind.DROP.value, waited)) is not None:
                 return failure
         limit, begun = self.shared.wait_seconds(), time.monotonic()

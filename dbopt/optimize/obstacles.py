@@ -46,12 +46,14 @@ class Obstacles:
         self._interrupted = interrupted
         self._clear = clear
 
-    def pass_by(self, task: Task, what: Kind, limit_seconds: float | None) -> Generator[Event | Pause, None, Outcome]:
-        """Wait until the way is free. An Outcome that gave up, was interrupted, or neither."""
+    def pass_by(
+        self, task: Task, what: Kind, index: str | None, limit_seconds: float | None
+    ) -> Generator[Event | Pause, None, Outcome]:
+        """Wait until the way is free. An Outcome that gave up, was interrupted, or neither. `index`: of a drop."""
         started = time.monotonic()
         first: dict[int | str | None, float] | None = None
         while self._interrupted() is None:
-            found = self._standing(task, what)
+            found = self._standing(task, what, index)
             begun = {who.gid or who.pid: time.monotonic() - (who.xact_age_seconds or 0.0) for who in found}
             first = begun if first is None else first
             stays = [who for who in found if _is_same(begun, first, who.gid or who.pid)]
@@ -128,7 +130,7 @@ class Obstacles:
             yield Pause(POLL_SECONDS)
         return None
 
-    def _standing(self, task: Task, what: Kind) -> tuple[Blocker, ...]:
+    def _standing(self, task: Task, what: Kind, index: str | None) -> tuple[Blocker, ...]:
         """Builds of others on the table first. A statement that stands in their queue holds a snapshot, for which such
         a build will wait in its last phase: a deadlock, whose victim is the build, which is further ahead.
         """
@@ -141,7 +143,16 @@ class Obstacles:
             if found or what not in (Kind.BUILD, Kind.DROP):
                 return found
             drops = what is Kind.DROP
-            found = waits.standing(conn, server, step.schema, step.table, drop=drops, old_seconds=0.0, ours=ours)
+            found = waits.standing(
+                conn,
+                server,
+                step.schema,
+                step.table,
+                drop=drops,
+                old_seconds=0.0,
+                ours=ours,
+                index=index if drops else None,
+            )
             if found or drops:
                 return found
             # A snapshot matters at the end of a build only, and may be gone by then. Not so one that an earlier try has

@@ -49,7 +49,8 @@ class StepRecord:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
     """`planned` is the number of steps in the plan. The counts and `seconds` are None until the run has ended;
-    `left_over` counts what was not started. `name` is that of the file from which --undo makes again what it dropped."""
+    `left_over` counts what was not started. `name`: of the file from which --undo makes again what it dropped.
+    """
 
     id: int
     target_name: str

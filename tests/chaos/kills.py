@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.health.standby import Node
 
 BUILD_SECONDS = 0.4  # how long a kill of a build waits for one
-FROZEN_SECONDS = 1.0
+FROZEN_SECONDS = 0.6
 _OURS = "FROM pg_stat_activity WHERE datname = %(dbname)s AND application_name LIKE 'dbopt%%'"
 _BUILDING = "AND state = 'active' AND query ~ '^(CREATE|DROP|ALTER|ANALYZE) '"
 
@@ -36,12 +36,21 @@ class Scene:
     process: subprocess.Popen[str]
     rng: random.Random
     harmed: bool = False
+    session: psycopg.Connection[Any] | None = None
 
     def sql(self, query: str, **params: object) -> list[tuple[Any, ...]]:
         """In another database, so that no build waits for this; [] while the server is not there."""
-        with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self.conninfo, autocommit=True) as conn:
-            return conn.execute(query, {"dbname": self.dbname, **params}).fetchall()
-        return []
+        try:
+            if self.session is None or self.session.closed:
+                self.session = psycopg.connect(self.conninfo, autocommit=True)
+            return self.session.execute(query, {"dbname": self.dbname, **params}).fetchall()
+        except psycopg.OperationalError:
+            self.close()
+            return []
+
+    def close(self) -> None:
+        if self.session is not None:
+            self.session.close()
 
     @property
     def runs(self) -> bool:

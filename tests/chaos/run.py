@@ -37,7 +37,7 @@ ENDS_SECONDS = 90.0  # within which each of the two runs has to end by itself
 WAIT = "5s"
 JOBS_MAX = 3
 TWO_IN_A_ROW = 0.2  # of all runs
-STRAGGLERS = 0.4  # likewise: runs in which a transaction of up to 2.5 s holds up what is being built or dropped
+STRAGGLERS = 0.4  # likewise: runs in which a transaction of up to 2 s holds up what is being built or dropped
 _DELAY_SECONDS = 0.12  # after a step's begin; most take less
 _START_SECONDS = 0.8  # in which a process comes to its first step
 _WORKING_NAME = r"_(dbopt_(new|old)|cc(new|old)[0-9]*)$"
@@ -161,6 +161,8 @@ class Chaos:
                 process.close()
             if self.straggler is not None:
                 self.straggler.end()
+            if self.scene is not None:
+                self.scene.close()
         self.outcome.seconds = time.monotonic() - started
         self.outcome.commits = writers.commits
         if self.outcome.problems:
@@ -197,7 +199,7 @@ class Chaos:
         if process.popen.poll() is not None:
             self.outcome.when = "after"
         if self.rng.random() < STRAGGLERS:
-            table, seconds = self.rng.choice([one for one in TABLES if one != TREE]), self.rng.uniform(0.5, 2.5)
+            table, seconds = self.rng.choice([one for one in TABLES if one != TREE]), self.rng.uniform(0.5, 2.0)
             self.straggler = Straggler(self.conninfo, table, seconds, writes=self.rng.random() < 0.5)
             scene.building()
         for number, name in enumerate(self.outcome.kills):

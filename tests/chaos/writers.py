@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 THREADS = 3
 RECONNECT_SECONDS = 0.05
-_PAUSE_SECONDS = (0.005, 0.025)  # between transactions: two cores have to serve more than the writers
+_PAUSE_SECONDS = (0.01, 0.03)  # between transactions: two cores have to serve more than the writers
 _LONG_SECONDS = (0.02, 0.12)  # of a transaction that stays open between two statements
 
 

@@ -58,7 +58,7 @@ class Node:
         time.sleep(0.05)  # the other processes hear of it a moment after the sessions' parent
 
     def stop(self, signum: int = signal.SIGQUIT) -> None:
-        """At once, as in a crash: nobody waits for the other node. With SIGINT in good order, its sessions being ended."""
+        """At once, as in a crash: nobody waits for the other node. With SIGINT in good order, ending its sessions."""
         pid = int((self.home / "data" / "postmaster.pid").read_text().split("\n", 1)[0])
         os.kill(pid, signum)
         wait_until(lambda: _gone(pid), "the end of the server")

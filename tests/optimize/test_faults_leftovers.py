@@ -43,10 +43,13 @@ def flags(database: Database, index: str) -> tuple[bool, bool]:
     return valid, ready
 
 
-@pytest.mark.parametrize("timeout", ["lock_timeout", "statement_timeout"])
-@pytest.mark.parametrize(("blocker", "ready"), [(WRITER, False), (SNAPSHOT, True)], ids=["writer", "snapshot"])
+@pytest.mark.parametrize(
+    ("blocker", "timeout", "ready"),
+    [(WRITER, "lock_timeout", False), (SNAPSHOT, "lock_timeout", True), (SNAPSHOT, "statement_timeout", True)],
+    ids=["writer", "snapshot", "statement"],
+)
 def test_a_build_that_a_timeout_cut_short(
-    project: Project, posts: Database, blocker: str, ready: bool, timeout: str
+    project: Project, posts: Database, blocker: str, timeout: str, ready: bool
 ) -> None:
     with open_transaction(posts, blocker):
         fails(posts, "CREATE INDEX CONCURRENTLY by_author ON posts (author)", timeout)

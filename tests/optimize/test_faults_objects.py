@@ -53,18 +53,16 @@ def queueing(database: Database, statement: str) -> Iterator[None]:
     ("change", "back"),
     [
         ("ALTER TABLE posts RENAME TO articles", "ALTER TABLE articles RENAME TO posts"),
-        ("ALTER TABLE posts SET SCHEMA aside", "ALTER TABLE aside.posts SET SCHEMA public"),
-        ("ALTER TABLE posts RENAME author TO writer", "ALTER TABLE posts RENAME writer TO author"),
         ("ALTER TABLE posts DROP author", "ALTER TABLE posts ADD author int"),
         ("DROP TABLE posts", "CREATE TABLE posts (id int PRIMARY KEY, author int, title text)"),
         ("CREATE TABLE by_author (id int)", "DROP TABLE by_author"),
     ],
-    ids=["table renamed", "table moved", "column renamed", "column dropped", "table dropped", "name taken"],
+    ids=["table renamed", "column dropped", "table dropped", "name taken"],
 )
 def test_the_table_is_another_by_then(project: Project, posts: Database, change: str, back: str) -> None:
     """The step fails in words, the next one runs; when things are as they were, one run does the rest."""
     plan = project.wants(BY_AUTHOR, ON_OTHER).plan()
-    posts.sql(f"CREATE SCHEMA aside; {change}")
+    posts.sql(change)
     run = project.run(plan)
     assert run.statuses == {"by_author": "failed", "on_other": "applied"}
     [error], [hint] = run.errors, run.hints
@@ -165,7 +163,6 @@ def test_a_trigger_that_lets_nothing_be_dropped(project: Project, posts: Databas
     "statement",
     [
         "TRUNCATE posts",
-        "ALTER TABLE posts ALTER title TYPE varchar(40)",
         "VACUUM FULL posts",
         "VACUUM posts",
     ],

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Cli = Callable[..., Result]
 
 TIMEOUT_SECONDS = 40
+NO_STORE = {"DBOPT_STORE_URL": "none"}  # whose first use takes as long as all the rest
 OURS = "FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'dbopt%'"
 
 
@@ -62,7 +63,7 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, dict[str, Any], str]:
 
 def assert_converges(project: Project, run_cli: Cli) -> None:
     """One more run exits 0, everything is there, and nothing else."""
-    again = run_cli(*arguments(project))
+    again = run_cli(*arguments(project), env=NO_STORE)
     assert again.code == 0, again.err
     assert invalid_indexes(project.database) == []
     assert index_names(project.database, "posts") == ["by_held", "posts_pkey"]
@@ -73,7 +74,7 @@ def assert_converges(project: Project, run_cli: Cli) -> None:
 @pytest.mark.parametrize("function", ["pg_cancel_backend", "pg_terminate_backend"])
 def test_the_building_session(project: Project, posts: Database, spawn_cli: Spawn, run_cli: Cli, function: str) -> None:
     with holding(posts):
-        process = spawn_cli(*arguments(project))
+        process = spawn_cli(*arguments(project), env=NO_STORE)
         posts.sql(f"SELECT {function}(%s)", [held_pid(posts)])
         wait_until(lambda: index_names(posts, "other") == ["on_other", "other_pkey"], "the next step")
     code, items, _ = ended(process)
@@ -100,7 +101,7 @@ def test_the_process_stands_still_for_a_while(
 ) -> None:
     """As in a suspended container: the server builds on, and what it has built is found to be good."""
     with holding(posts):
-        process = spawn_cli(*arguments(project))
+        process = spawn_cli(*arguments(project), env=NO_STORE)
         held_pid(posts)
         process.send_signal(signal.SIGSTOP)
     wait_until(lambda: posts.sql("SELECT 1 FROM pg_index WHERE indisvalid AND indexrelid = 'by_held'::regclass"), "it")
@@ -118,7 +119,7 @@ def test_a_server_that_looks_for_lost_clients(
     """client_connection_check_interval: whether the orphaned build ends by it or not, the next run comes to the end."""
     posts.sql(f"ALTER DATABASE {posts.name} SET client_connection_check_interval = '50ms'")
     with holding(posts):
-        process = spawn_cli(*arguments(project))
+        process = spawn_cli(*arguments(project), env=NO_STORE)
         held_pid(posts)
         process.kill()
         process.wait()
@@ -132,7 +133,7 @@ def test_read_only_by_default(project: Project, posts: Database, owner: str, run
     writable = posts.connect(autocommit=True)
     writable.execute(f"ALTER {what} SET default_transaction_read_only = on")
     project.conninfo = make_conninfo(posts.conninfo, user=owner)
-    assert run_cli(*arguments(project)).code == 0
+    assert run_cli(*arguments(project), env=NO_STORE).code == 0
     writable.execute(f"ALTER {what} RESET ALL")
     assert_converges(project, run_cli)
 
@@ -152,13 +153,19 @@ def test_timeouts_given_with_the_connection(project: Project, posts: Database, m
 def test_timeouts_that_come_into_force_under_way(project: Project, posts: Database, owner: str) -> None:
     """They hold for new sessions: those that dbopt opens in place of lost ones."""
     project.conninfo = make_conninfo(posts.conninfo, user=owner)
+    project.wants(BY_HELD, "name: also_held, table: other, keys: [{expr: held(id)}], priority: 2")
     with holding(posts):
         run = project.start()
-        held_pid(posts)
-        posts.sql(f"ALTER ROLE {owner} SET statement_timeout = '1ms'; ALTER ROLE {owner} SET lock_timeout = '1ms'")
+        first = held_pid(posts)
+        for name in ("statement_timeout", "lock_timeout"):
+            posts.sql(f"ALTER ROLE {owner} SET {name} = '400ms'")
         posts.sql(f"SELECT pg_terminate_backend(pid) {OURS}")
+        wait_until(lambda: held_pid(posts) != first, "another build")
+        second = held_pid(posts)
+        posts.sql("SELECT pg_sleep(1)")  # more than twice what the settings would allow
+        assert held_pid(posts) == second
     run.finish()
-    assert run.statuses["on_other"] == "applied"
+    assert run.statuses["also_held"] == "applied"
     assert invalid_indexes(posts) == []
     project.assert_converges()
 
@@ -182,7 +189,7 @@ def test_too_many_connections(project: Project, posts: Database, owner: str, run
     """Neither of the two sessions to be had, or no second one: nothing has been begun."""
     project.conninfo = make_conninfo(posts.conninfo, user=owner)
     posts.sql(f"ALTER ROLE {owner} CONNECTION LIMIT {limit}")
-    result = run_cli(*arguments(project))
+    result = run_cli(*arguments(project), env=NO_STORE)
     assert result.code == 3
     assert "too many connections" in result.err
     assert "hint:" in result.err

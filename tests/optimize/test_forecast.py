@@ -16,9 +16,11 @@ from dbopt.optimize.waits import OTHER_BUILD, READERS, SNAPSHOTS, WRITERS
 from dbopt.postgres.server import inspect
 from tests.health.waiting import role
 from tests.optimize.forecasts import FILL, Stage, truth
+from tests.optimize.runs import Project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from server import Database
 
@@ -413,3 +415,50 @@ def test_builds_of_ours_are_no_others(stage: Stage) -> None:
         server = inspect(conn)
         assert named(stage, waits.other_builds(conn, server, "public", "elsewhere")) == {"it": OTHER_BUILD}
         assert waits.other_builds(conn, server, "public", "elsewhere", ours=[pid]) == ()
+
+
+# Step by step
+
+
+def plan_waits(database: Database, folder: Path, stage: Stage, entry: str) -> dict[str, dict[str, str]]:
+    """By the table of each step that builds or drops."""
+    with Project(database, folder / "specs") as project:
+        steps = project.wants(entry).plan().steps
+    return {step.table: named(stage, step.waits_for) for step in steps if step.builds or "DROP" in step.statements[0]}
+
+
+def test_a_replacement_waits_as_a_build_and_then_as_a_drop(stage: Stage, tmp_path: Path) -> None:
+    stage.idle("reader", READ)
+    stage.idle("writer", WRITE, READ)
+    stage.idle("snapshot", REPEATABLE, READ)
+    entry = "name: posts_author, table: posts, keys: [author, id]"
+    assert plan_waits(stage.database, tmp_path, stage, entry) == {
+        "posts": {"writer": WRITERS, "snapshot": SNAPSHOTS, "reader": READERS}
+    }
+
+
+def test_a_repair_waits_as_a_drop_first(stage: Stage, tmp_path: Path) -> None:
+    stage.database.sql("CREATE INDEX broken ON posts (author)")
+    stage.database.sql("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'broken'::regclass")
+    stage.idle("reader", READ)
+    stage.idle("snapshot", REPEATABLE, "SELECT count(*) FROM other")
+    entry = "name: broken, table: posts, keys: [author]"
+    assert plan_waits(stage.database, tmp_path, stage, entry) == {"posts": {"reader": READERS, "snapshot": SNAPSHOTS}}
+
+
+def test_each_partition_has_those_of_its_own(stage: Stage, tmp_path: Path) -> None:
+    stage.database.sql(
+        "CREATE TABLE tree (id int, at int) PARTITION BY RANGE (id);"
+        "CREATE TABLE leaf1 PARTITION OF tree FOR VALUES FROM (0) TO (10);"
+        "CREATE TABLE leaf2 PARTITION OF tree FOR VALUES FROM (10) TO (20)"
+    )
+    stage.idle("writer", "INSERT INTO tree VALUES (1, 1)")
+    stage.idle("snapshot", REPEATABLE, "SELECT count(*) FROM leaf2")
+    entry = "name: tree_at, table: tree, keys: [at]"
+    assert plan_waits(stage.database, tmp_path, stage, entry) == {
+        "tree": {"writer": WRITERS},  # catalog rows only: nobody's snapshot matters
+        "leaf1": {"writer": WRITERS, "snapshot": SNAPSHOTS},
+        "leaf2": {"snapshot": SNAPSHOTS},
+    }
+    stage.clear()
+    stage.database.sql("DROP TABLE tree")

@@ -8,13 +8,13 @@ import re
 
 import pytest
 
-from dbopt.optimize.steps import Item, ItemStatus, Plan
+from dbopt.optimize.steps import Blocker, Item, ItemStatus, Plan
 from dbopt.render import words
 from dbopt.render.output import Format
 from dbopt.render.plan import write_plan
 from dbopt.spec.finding import Finding, Severity
 
-from .values import ANALYZE, CREATE, FINDINGS, HOSTILE, PLAN, TARGET, UNCHANGED, Memory
+from .values import ANALYZE, BLOCKER, CREATE, FINDINGS, HOSTILE, PLAN, TARGET, UNCHANGED, Memory
 
 REST = """\
 
@@ -70,6 +70,15 @@ def shown(format: Format, plan: Plan = PLAN, **more: object) -> str:
     memory = Memory(format, **more)  # type: ignore[arg-type]
     write_plan(memory.output, plan, next_command="dbopt optimize -d app")
     return memory.out
+
+
+def test_somebody_who_is_waited_for_is_told_with_slot_and_statement() -> None:
+    statement = "SELECT " + "a_long_column, " * 20
+    who = dataclasses.replace(BLOCKER, slot="copy\x1b", query=statement)
+    begin = "pid 4711 (user web, application checkout, idle in transaction, for 3 min 02 s, slot copy\\x1b): "
+    assert words.blocker(who) == begin + "SELECT " + "a_long_column, " * 3 + "a_long_…"
+    assert words.blocker(Blocker(phase="", pid=1, query="ROLLBACK")) == "pid 1: ROLLBACK"
+    assert words.blocker(Blocker(phase="", gid="g")) == "prepared transaction g"
 
 
 def test_on_a_narrow_terminal_prose_folds_and_sql_does_not() -> None:
@@ -178,6 +187,7 @@ def test_json_has_the_shape_that_programs_rely_on() -> None:
     assert document["summary"] == {
         "unchanged": 31,
         "create": 1,
+        "adopt": 0,
         "replace": 0,
         "rename": 0,
         "repair": 0,
