@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,10 @@ _SCREEN = {"NO_COLOR", "FORCE_COLOR", "PY_COLORS", "COLUMNS", "LINES", "GITHUB_A
 for _name in [name for name in os.environ if name in _SCREEN or name.startswith(("PG", "DBOPT_"))]:
     if _name != finding.VARIABLE:  # which server to run is the caller's choice
         del os.environ[_name]
+
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # a worker ignores Ctrl-C, and so would all programs that tests start
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

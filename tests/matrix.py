@@ -40,8 +40,8 @@ AT_A_TIME = min(os.cpu_count() or 1, 3)
 HEALTH_EVERYWHERE = ("checks", "duplicates", "lock_queue", "reset", "roles", "workload")
 CLI_EVERYWHERE = ("connection", "reset_metrics")
 OPTIMIZE_EVERYWHERE = (
-    *("apply", "definitions_keys", "definitions_predicates", "definitions_tables", "duplicates", "estimate", "forecast"),
-    *("identity", "manners", "partition_replace", "partitions", "plan", "queue", "serves", "twin"),
+    *("apply", "definitions_keys", "definitions_predicates", "definitions_tables", "duplicates", "estimate"),
+    *("forecast", "identity", "manners", "partition_replace", "partitions", "plan", "queue", "serves", "twin"),
 )
 WORKLOAD_EVERYWHERE = ("command", "explain", "parameters", "sample", "scene", "sources")
 NOT_BETWEEN = (

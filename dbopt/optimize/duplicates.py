@@ -129,11 +129,13 @@ def find(conn: Connection, statement: str, *, timeout_ms: int) -> Duplicates | N
 def failure(step: Step, found: Duplicates) -> Failure:
     """The step's end. Values stand as in PostgreSQL's own details, `(key)=(value)`: the store leaves those out."""
     least = "at least " if found.more else ""
-    many = "1 value is" if found.groups == 1 else f"{least}{found.groups:,} values are"
+    many = f"{least}{found.groups:,} values are there more than once"
+    if found.groups == 1:
+        many = "1 value is there more than once"
     groups = "; ".join(map(_group_words, found.first))
     rest = found.groups - len(found.first)
     return Failure(
-        f"could not build {step.index}: {many} there more than once: ({', '.join(found.keys)})={groups}"
+        f"could not build {step.index}: {many}: ({', '.join(found.keys)})={groups}"
         + (f"; and {least}{rest:,} more" if rest > 0 else ""),
         f"Look at the rows, clean them up, and run dbopt optimize again: {found.cleanup}",
     )

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from dbopt.embedded import Binaries
 
-# A run mostly waits, for its writers' transactions and for the kill.
-SERVERS = min(os.cpu_count() or 1, 4)
+# A run waits as long as it works: for its writers' transactions, for the kill, for a server's start.
+SERVERS = min((os.cpu_count() or 1) + 1, 4)
 _SETTINGS = {
     "synchronous_commit": "on",  # what was committed before an immediate stop is there after it
     "shared_buffers": "32MB",

@@ -7,14 +7,12 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
-import subprocess
-import sys
-import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 from helpers import wait_until
@@ -26,11 +24,15 @@ from dbopt.optimize.steps import Action
 from dbopt.postgres.connect import connect
 from dbopt.postgres.server import inspect
 from dbopt.spec.load import load
+from tests.chaos.indexes import Index, indexes, what_misses_rows
 from tests.chaos.kills import KILLS, Scene, Straggler
-from tests.chaos.world import SHAPES, TABLES, TEMPLATE, TREE, UNLOGGED, entries, fill, spec_text
+from tests.chaos.process import Process
+from tests.chaos.world import TABLES, TEMPLATE, TREE, UNLOGGED, entries, fill, spec_text
 from tests.chaos.writers import Writers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.health.standby import Node
 
 ENDS_SECONDS = 90.0  # within which each of the two runs has to end by itself
@@ -41,7 +43,6 @@ STRAGGLERS = 0.4  # likewise: runs in which a transaction of up to 2 s holds up 
 _DELAY_SECONDS = 0.12  # after a step's begin; most take less
 _START_SECONDS = 0.8  # in which a process comes to its first step
 _WORKING_NAME = r"_(dbopt_(new|old)|cc(new|old)[0-9]*)$"
-_BTREE, _PROBES = "btree", {shape.name: shape.probe for shape in SHAPES if shape.probe}
 
 
 @dataclass
@@ -63,61 +64,8 @@ class Outcome:
         return " + ".join(self.kills)
 
 
-class Process:
-    """dbopt, whose events are read as they come."""
-
-    def __init__(self, arguments: list[str], environment: dict[str, str]) -> None:
-        self.popen = subprocess.Popen(
-            [sys.executable, "-m", "dbopt", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        self.events: list[dict[str, Any]] = []
-        self.err = ""
-        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._read, self._read_errors)]
-        for thread in self._threads:
-            thread.start()
-
-    def _read(self) -> None:
-        assert self.popen.stdout is not None
-        for line in self.popen.stdout:
-            with contextlib.suppress(json.JSONDecodeError):  # cut off by a kill
-                self.events.append(json.loads(line))
-
-    def _read_errors(self) -> None:
-        assert self.popen.stderr is not None
-        self.err = self.popen.stderr.read()
-
-    @property
-    def steps(self) -> list[int]:
-        """For each step that has begun, how many there are."""
-        return [event["total"] for event in self.events if event["event"] == "step_started"]
-
-    @property
-    def result(self) -> dict[str, Any] | None:
-        return next((event for event in self.events if event["event"] == "result"), None)
-
-    def ended(self, seconds: float) -> bool:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.popen.wait(seconds)
-        return self.popen.returncode is not None
-
-    def close(self) -> None:
-        if self.popen.returncode is None:
-            self.popen.kill()
-            self.popen.wait()
-        for thread in self._threads:
-            thread.join()
-        for stream in (self.popen.stdout, self.popen.stderr):
-            assert stream is not None
-            stream.close()
-
-
 class Chaos:
-    """The run `number` of a seed, on a server of its own or one that others have done with."""
+    """The run `number` of a seed, on a server that no other run is on."""
 
     def __init__(self, node: Node, conninfo: str, folder: Path, seed: int, number: int) -> None:
         self.node = node
@@ -146,13 +94,13 @@ class Chaos:
         self.log_from = (self.node.home / "log").stat().st_size
         self.folder.mkdir(parents=True)
         self.spec.write_text(spec_text(self.entries))
-        self._make_database()
-        before = self._indexes()
         try:
+            self._make_database()
+            before = indexes(self.conninfo)
             with Writers(self.conninfo, self.seed, lambda: self.scene is not None and self.scene.harmed) as writers:
                 self._first_run(before)
                 again = self._again()
-                writers.stop()
+            self.outcome.commits = writers.commits
             self._judge(before, again, writers)
         except Exception as exc:  # noqa: BLE001 - a run that breaks is a finding like any other
             self._problem(f"{type(exc).__name__}: {exc}")
@@ -164,13 +112,11 @@ class Chaos:
             if self.scene is not None:
                 self.scene.close()
         self.outcome.seconds = time.monotonic() - started
-        self.outcome.commits = writers.commits
         if self.outcome.problems:
             self._keep()
         else:
-            self.spec.unlink()
-            self.folder.rmdir()
-        self._admin(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(self.name)))
+            shutil.rmtree(self.folder)
+        self._admin(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(self.name)))
         return self.outcome
 
     # The two runs
@@ -186,11 +132,11 @@ class Chaos:
     def _start(self) -> Process:
         environment = {**os.environ, "DBOPT_STORE_URL": f"sqlite:///{self.store}"}
         options = ["--yes", "--wait", WAIT, "--jobs", str(self.jobs), "--prune-foreign", "--format", "json"]
-        process = Process(["optimize", str(self.spec), *options, "-d", self.conninfo], environment)
+        process = Process(["optimize", str(self.spec), *options, "-d", self.conninfo], environment, self.folder)
         self.processes.append(process)
         return process
 
-    def _first_run(self, before: dict[str, Any]) -> None:
+    def _first_run(self, before: dict[str, Index]) -> None:
         process = self._start()
         self.scene = scene = Scene(self.node, self.server, self.name, process.popen, self.rng)
         self._moment(process)
@@ -246,30 +192,29 @@ class Chaos:
 
     # What must be true then
 
-    def _judge(self, before: dict[str, Any], again: Process, writers: Writers) -> None:
+    def _judge(self, before: dict[str, Index], again: Process, writers: Writers) -> None:
         for process in self.processes:
             process.close()
             self.outcome.exits.append(process.popen.returncode)
-            if (
-                "Traceback" in process.err and process.popen.returncode != -signal.SIGINT
-            ):  # Python's own, when it starts
+            starting = process.popen.returncode == -signal.SIGINT  # Python itself, not yet dbopt
+            if "Traceback" in process.err and not starting:
                 self._problem("a traceback: " + process.err.strip().splitlines()[-1])
         if self.outcome.exits[-1] != 0:
             self._problem(f"the second run exits {self.outcome.exits[-1]}: {_errors(again)}")
         self._problems(writers.errors, "a writer got")
         self._sessions_are_gone()
-        after = self._indexes()
+        after = indexes(self.conninfo)
         self._problems([name for name, row in after.items() if not row.usable], "INVALID:")
         self._problems([name for name in after if re.search(_WORKING_NAME, name)], "a working name:")
         self._problems(self._lost(before, after), "lost:")
         self._settled()
-        self._hold_every_row(after)
+        self._problems(what_misses_rows(self.conninfo), "missing rows:")
         if self.outcome.orphan is not None and self.outcome.kills == ["SIGKILL"]:
             built = len(re.findall(rf'CREATE (?:UNIQUE )?INDEX CONCURRENTLY "{self.outcome.orphan}"', self._log()))
             if built != 1:
                 self._problem(f"the orphaned build of {self.outcome.orphan} was started {built} times")
 
-    def _lost(self, before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    def _lost(self, before: dict[str, Index], after: dict[str, Index]) -> list[str]:
         """Indexes that were of use, and that the spec neither wants away nor under another name."""
         away = {entry.name for entry in self.entries if not entry.wanted}
         renamed = {f"{entry.name}_before" for entry in self.entries if entry.origin == "renamed"}
@@ -297,38 +242,12 @@ class Chaos:
         except AssertionError:
             self._problem(f"sessions of dbopt are left: {scene.sql(mine)}")
 
-    def _hold_every_row(self, after: dict[str, Any]) -> None:
-        """No index has missed a row: amcheck looks each up in a btree; of other methods rows are counted."""
-        with psycopg.connect(self.conninfo, autocommit=True) as conn:
-            for name, row in after.items():
-                if not row.usable or row.relkind != "i":
-                    continue
-                if row.method == _BTREE:
-                    try:
-                        conn.execute("SELECT bt_index_check(%s::regclass, true)", [name])
-                    except psycopg.errors.IndexCorrupted as exc:
-                        self._problem(f"{name} is corrupt: {exc}")
-                elif (probe := _PROBES.get(name.rpartition("_")[2])) is not None:
-                    counted = [_count(conn, row.table, probe, only) for only in (None, name)]
-                    if counted[0] != counted[1]:
-                        self._problem(f"{name} finds {counted[1]} of {counted[0]} rows")
-
-    def _broken(self, before: dict[str, Any]) -> list[str]:
+    def _broken(self, before: dict[str, Index]) -> list[str]:
         """INVALID ones that were not there before; the top of a tree is, until its last leaf is attached."""
-        now = self._indexes()
+        now = indexes(self.conninfo)
         return [name for name, row in now.items() if not row.usable and row.relkind == "i" and name not in before]
 
     # Looking and telling
-
-    def _indexes(self) -> dict[str, Any]:
-        with psycopg.connect(self.conninfo, autocommit=True) as conn, conn.cursor(row_factory=_row) as cursor:
-            cursor.execute(
-                "SELECT c.relname AS name, i.indrelid::regclass::text AS table, a.amname AS method, c.relkind,"
-                " i.indisvalid AND i.indisready AND i.indislive AS usable, pg_get_indexdef(c.oid) AS definition"
-                " FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam"
-                " WHERE c.relnamespace = 'public'::regnamespace ORDER BY 1"
-            )
-            return {row.name: row for row in cursor}
 
     def _log(self) -> str:
         """What the server has said of this database since the run began."""
@@ -355,7 +274,7 @@ class Chaos:
             texts[f"dbopt-{number}.json"] = "".join(json.dumps(event) + "\n" for event in process.events)
             texts[f"dbopt-{number}.err"] = process.err
         with contextlib.suppress(psycopg.Error):
-            texts["indexes"] = "".join(f"{row.usable} {row.definition}\n" for row in self._indexes().values())
+            texts["indexes"] = "".join(f"{row.usable} {row.definition}\n" for row in indexes(self.conninfo).values())
         for name, text in texts.items():
             (self.folder / name).write_text(text)
 
@@ -364,23 +283,7 @@ class Chaos:
             conn.execute(statement)
 
 
-_row = psycopg.rows.namedtuple_row
-
-
-def _count(conn: psycopg.Connection[Any], table: str, probe: str, only: str | None) -> int:
-    """Rows that a scan of the table finds, or one by just this index."""
-    with conn.transaction(force_rollback=True):
-        conn.execute(f"SET LOCAL enable_seqscan = {'on' if only is None else 'off'}")
-        conn.execute(
-            "UPDATE pg_index SET indisvalid = false WHERE indrelid = %s::regclass AND indexrelid IS DISTINCT FROM"
-            " %s::regclass",
-            [table, only],
-        )
-        [(count,)] = conn.execute(f"SELECT count(*) FROM {table} WHERE {probe}").fetchall()
-    return int(count)
-
-
-def _until(condition: Any, process: Process) -> None:
+def _until(condition: Callable[[], bool], process: Process) -> None:
     deadline = time.monotonic() + ENDS_SECONDS
     while not condition() and process.popen.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)

@@ -79,17 +79,17 @@ class Writers:
         move = f"UPDATE {table} SET at = %(new)s %% 100 WHERE id = %(id)s"
         delete = f"DELETE FROM {table} WHERE id = %(id)s"
         draw = rng.random()
-        if draw < 0.06:
+        if draw < 0.03:
             with conn.transaction():
                 conn.execute(insert, key)
                 time.sleep(rng.uniform(*_LONG_SECONDS))
                 conn.execute(update, key)
-        elif draw < 0.10:
+        elif draw < 0.05:
             with conn.transaction():
                 conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
                 conn.execute(f"SELECT count(*) FROM {table}")
                 time.sleep(rng.uniform(*_LONG_SECONDS))
-        elif draw < 0.13:
+        elif draw < 0.08:
             with contextlib.suppress(psycopg.Rollback), conn.transaction():
                 conn.execute(update, key)
                 raise psycopg.Rollback

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from server import Database, Server
 
 
+@pytest.fixture(autouse=True)
+def _somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run drops is written into the folder that it is run in."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def project(database: Database, tmp_path: Path) -> Iterator[Project]:
     """A folder of specs for this test's database."""

@@ -12,9 +12,10 @@ from helpers import index_names, invalid_indexes, open_transaction, wait_until
 from server import Server
 
 from dbopt import embedded
+from dbopt.optimize.apply import ApplyOptions
 from dbopt.optimize.events import Waiting
 from dbopt.optimize.waits import OTHER_BUILD, READERS, SNAPSHOTS, WRITERS
-from tests.optimize.runs import Project, building
+from tests.optimize.runs import PATIENCE_SECONDS, Project, building
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -376,6 +377,20 @@ def test_vacuum_is_waited_for(project: Project, posts: Database) -> None:
             run.until_it_waits_for(janitor.info.backend_pid)
             janitor.cancel_safe()
     run.finish().assert_applied()
+    project.assert_settled()
+
+
+def test_a_build_that_loses_a_deadlock_is_tried_again(project: Project, posts: Database, unforeseen: None) -> None:
+    project.wants(BY_AUTHOR)
+    with posts.connect() as rival:
+        rival.execute("SET deadlock_timeout = '1min'")  # it is ours that finds the deadlock, and dies of it
+        rival.execute(WRITE)
+        run = project.start(options=ApplyOptions(wait_seconds=PATIENCE_SECONDS, yields=False))
+        run.until_it_waits_for(rival.info.backend_pid)
+        rival.execute("LOCK TABLE posts IN SHARE UPDATE EXCLUSIVE MODE")
+        rival.commit()
+    run.finish().assert_applied()
+    assert any("trying again (1 of 2)" in notice for notice in run.notices)
     project.assert_settled()
 
 

@@ -178,6 +178,7 @@ def test_json_is_one_event_a_line_and_the_last_is_the_result() -> None:
         "event": "result",
         "applied": 1,
         "failed": 0,
+        "left": 0,
         "refused": 0,
         "unchanged": 31,
         "seconds": 65.0,
