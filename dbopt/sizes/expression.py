@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 # date_trunc() and the like make few results of many moments. Of so many, evenly spread, some fall on each day of five
 # years.
 _MOMENTS = 2000
+EVALUATION_MS = 1_000  # somebody's function may take its time, and a plan has many expressions
 _SHORT_CHARACTERS = 4  # the beginnings of texts are few, though those of values far apart all differ
 _STOPS_NULL = ("coalesce", "case", " is ")  # NULL goes through most functions; these are there to stop it
 
@@ -133,7 +134,8 @@ def _evaluate(conn: Connection, table: Table, expression: str, values: sql.Compo
         longest=_SHORT_CHARACTERS,
     )
     try:
-        with conn.cursor(row_factory=class_row(_Results)) as cursor:
+        with conn.transaction(force_rollback=True), conn.cursor(row_factory=class_row(_Results)) as cursor:
+            conn.execute("SELECT pg_catalog.set_config('statement_timeout', %s, true)", (f"{EVALUATION_MS}ms",))
             return cursor.execute(query).fetchone()
     except psycopg.Error:
         if conn.closed:

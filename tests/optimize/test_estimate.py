@@ -45,6 +45,22 @@ def shapes(pg: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pro
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """However busy the machine is."""
     monkeypatch.setattr(estimate, "SAMPLING_SECONDS", math.inf)
+    monkeypatch.setattr("dbopt.sizes.expression.EVALUATION_MS", 30_000)
+
+
+def test_a_slow_function_does_not_hold_up_a_plan(
+    project: Project, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.sql(
+        "CREATE FUNCTION slowly(i int) RETURNS int IMMUTABLE LANGUAGE plpgsql"
+        " AS $$ BEGIN PERFORM pg_sleep(0.05); RETURN i; END $$;"
+        "CREATE TABLE few (id int); INSERT INTO few SELECT generate_series(1, 300); ANALYZE few"
+    )
+    project.wants("name: few_slowly, table: few, keys: [{expr: slowly(id)}]")
+    monkeypatch.setattr("dbopt.sizes.expression.EVALUATION_MS", 100)
+    assert project.plan().steps[0].estimate is None  # it would take five seconds to know
+    monkeypatch.setattr("dbopt.sizes.expression.EVALUATION_MS", 30_000)
+    assert project.plan().steps[0].estimate is not None
 
 
 def errors(project: Project, asked: tuple[str, ...]) -> dict[str, float]:
