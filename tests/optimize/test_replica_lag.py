@@ -34,7 +34,8 @@ def test_builds_wait_for_a_replica_and_are_left_when_it_stays_behind(
             project.wants("name: by_author, table: posts, keys: [author]", "name: by_id, table: posts, keys: [id]")
             plan = project.plan()
             replica.sql("SELECT pg_wal_replay_pause()")
-            database.sql("INSERT INTO posts SELECT i, i FROM generate_series(1, 999) i")
+            # Written out at once: a private server commits asynchronously.
+            database.sql("SET synchronous_commit = local; INSERT INTO posts SELECT i, i FROM generate_series(1, 999) i")
             options = ApplyOptions(wait_seconds=1.5, max_lag_seconds=0.2)
             left = project.start(plan, options=options).finish()
             assert left.statuses == {"by_author": "left", "by_id": "left"}
