@@ -28,12 +28,35 @@ class Reporter(Protocol):
     ) -> None: ...
 
 
+class Both:
+    """Events for a program, and beside it for whoever looks after the program: whom it waits for, what went wrong."""
+
+    def __init__(self, program: Reporter, people: Reporter) -> None:
+        self._program = program
+        self._people: Reporter | None = people
+
+    def handle(self, event: Event) -> None:
+        try:
+            if self._people is not None:
+                self._people.handle(event)
+        except BrokenPipeError:
+            self._people = None  # the program still listens
+        self._program.handle(event)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
 def reporter(output: Output, *, rerun: str) -> Reporter:
     """`rerun` is the command to paste when something is left to do."""
     if output.format is Format.JSON:
         from dbopt.render.events_json import JsonReporter
+        from dbopt.render.events_log import LogReporter
 
-        return JsonReporter(output)
+        return Both(JsonReporter(output), LogReporter(output))
     if output.err.live and not output.quiet:
         from dbopt.render.events_terminal import TerminalReporter
 

@@ -35,9 +35,10 @@ SECONDS_BETWEEN_LINES = 10.0
 class LogReporter:
     """A line for each step's begin and end, for each new phase or blocker, and every ten seconds in between."""
 
-    def __init__(self, output: Output, rerun: str) -> None:
+    def __init__(self, output: Output, rerun: str | None = None) -> None:
+        """`rerun` None: the Result is told elsewhere."""
         self._output = output
-        self._recap = Recap(output, rerun)
+        self._recap = None if rerun is None else Recap(output, rerun)
         self._said: dict[Hashable, tuple[object, float]] = {}  # by step and kind of event: what, and when in the build
 
     def handle(self, event: Event) -> None:
@@ -58,11 +59,13 @@ class LogReporter:
             case StepPutOff():
                 self._line(put_off_text(event))
             case StepFinished():
-                self._recap.keep(event)
+                if self._recap is not None:
+                    self._recap.keep(event)
                 if event.error is not None or not self._output.quiet:
                     self._output.err.print(finished_text(event))
             case Result():
-                self._recap.write(event)
+                if self._recap is not None:
+                    self._recap.write(event)
 
     def __enter__(self) -> Self:
         return self

@@ -10,8 +10,7 @@ import pytest
 
 from dbopt.optimize.events import Event, Notice, Progress, Result, RunStarted, StepFinished, StepStarted, Waiting
 from dbopt.optimize.steps import ItemStatus
-from dbopt.render.events import reporter
-from dbopt.render.events_json import JsonReporter
+from dbopt.render.events import Both, reporter
 from dbopt.render.events_log import LogReporter
 from dbopt.render.events_terminal import TerminalReporter
 from dbopt.render.output import Format, Stream
@@ -66,7 +65,7 @@ def test_who_reads() -> None:
     def kind(memory: Memory) -> type:
         return type(reporter(memory.output, rerun=RERUN))
 
-    assert kind(Memory(Format.JSON, terminal=True)) is JsonReporter
+    assert kind(Memory(Format.JSON, terminal=True)) is Both
     assert kind(Memory(Format.TABLE, terminal=True)) is TerminalReporter
     assert kind(Memory(Format.LINES, terminal=True)) is TerminalReporter
     assert kind(Memory(Format.TABLE, terminal=True, quiet=True)) is LogReporter
@@ -155,7 +154,7 @@ def test_an_interrupted_run_says_how_to_go_on() -> None:
 def test_json_is_one_event_a_line_and_the_last_is_the_result() -> None:
     memory = told([*BUILD, RESULT], Memory(Format.JSON))
     events = [json.loads(line) for line in memory.out.splitlines()]
-    assert memory.err == ""
+    assert "created" in memory.err
     assert len(events) == len(BUILD) + 1
     assert [event["event"] for event in events if event["event"] not in ("progress", "waiting")] == [
         "run_started",
@@ -292,3 +291,10 @@ def test_hostile_names_steer_nothing(name: str, width: int) -> None:
     for text in (drawn, log.out, log.err):
         assert text.replace("\n", "").replace("\u200d", "").isprintable()
     assert log.err.count("\n") == 6
+
+
+def test_beside_json_people_read_on_stderr_what_goes_wrong() -> None:
+    memory = told([FAILED, waiting(1.0)], Memory(Format.JSON))
+    assert "canceling statement due to lock timeout" in memory.err
+    assert f"pid {BLOCKER.pid}" in memory.err
+    assert [json.loads(line)["event"] for line in memory.out.splitlines()] == ["step_finished", "waiting"]
