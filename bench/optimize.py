@@ -10,7 +10,7 @@ import json
 import statistics
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, LiteralString
 
 import psycopg
 from _measure import DBOPT, Figure, Run, median, note, options, report, run, server, server_cpu_seconds
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 RATIO_WANTED = 1.05
+# Nothing of the server's own doing may fall into one run and not into the other.
+QUIET = {"autovacuum": "off", "checkpoint_timeout": "1h", "max_wal_size": "8GB"}
 
 SETUP = """
 CREATE TABLE {table} (
@@ -49,21 +51,9 @@ def main() -> None:
     if psql is None:
         note("optimize: no psql, which comes with dbopt[embedded]; nothing measured")
         return
-    # Nothing of the server's own doing may fall into one run and not into the other.
-    quiet = {"autovacuum": "off", "checkpoint_timeout": "1h", "max_wal_size": "8GB"}
-    with server(**quiet) as private, tempfile.TemporaryDirectory(prefix="dbopt-bench-") as scratch:
+    with server(**QUIET) as private, tempfile.TemporaryDirectory(prefix="dbopt-bench-") as scratch:
         folder = Path(scratch)
-        specs = folder / "bench.yaml"
-        specs.write_text("spec: 1\ndomain: bench\nindexes:" + "".join(ENTRIES.format(table=table) for table in TABLES))
-        note(f"filling {len(TABLES)} tables with {chosen.rows} rows")
-        with psycopg.connect(private.conninfo, autocommit=True) as conn:
-            version = conn.info.parameter_status("server_version")
-            conn.execute("CREATE DATABASE original")
-        original = make_conninfo(private.conninfo, dbname="original")
-        with psycopg.connect(original, autocommit=True) as conn:
-            for table in TABLES:
-                conn.execute(SETUP.format(table=table, rows=chosen.rows))
-            conn.execute("VACUUM (FREEZE, ANALYZE)")
+        specs, original, version = filled(private.conninfo, folder, chosen.rows)
         statements = planned(specs, original, folder)
         script = folder / "statements.sql"
         script.write_text("".join(f"{statement};\n" for statement in statements))
@@ -89,6 +79,24 @@ def main() -> None:
                     inside.append(json.loads(result.read_text().splitlines()[-1])["seconds"])
     figures = compared(runs, used, inside, len(statements))
     report("optimize", figures, as_json=chosen.json, server_version=version)
+
+
+def filled(conninfo: str, folder: Path, rows: int, more: LiteralString = "") -> tuple[Path, str, str | None]:
+    """The specs, the database that they are for, and the server's version. `more`: a statement for what else it has."""
+    specs = folder / "bench.yaml"
+    specs.write_text("spec: 1\ndomain: bench\nindexes:" + "".join(ENTRIES.format(table=table) for table in TABLES))
+    note(f"filling {len(TABLES)} tables with {rows} rows")
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        version = conn.info.parameter_status("server_version")
+        conn.execute("CREATE DATABASE original")
+    original = make_conninfo(conninfo, dbname="original")
+    with psycopg.connect(original, autocommit=True) as conn:
+        for table in TABLES:
+            conn.execute(SETUP.format(table=table, rows=rows))
+        if more:
+            conn.execute(more)
+        conn.execute("VACUUM (FREEZE, ANALYZE)")
+    return specs, original, version
 
 
 def planned(specs: Path, conninfo: str, folder: Path) -> list[str]:

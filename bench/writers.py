@@ -12,10 +12,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psycopg
 from _measure import DBOPT, Figure, note, options, report, run, server
-from optimize import ENTRIES, SETUP, TABLES, copied, planned
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from optimize import QUIET, copied, filled, planned
+from psycopg.conninfo import conninfo_to_dict
 
 from dbopt.embedded.binaries import find_packaged_binaries
 from dbopt.values import dataclass
@@ -28,6 +27,7 @@ WAIT_WANTED = 1.1  # times the longest with psql, at most
 CLIENTS = 4
 WARM_UP_SECONDS = 2.0
 
+NEW_PAYMENTS = "CREATE SEQUENCE new_payments START 1000000000"  # beyond all rows that are there
 SCRIPT = """\\set id random(1, {rows})
 UPDATE invoices SET amount = amount + 1 WHERE id = :id;
 UPDATE orders SET status = 'paid' WHERE id = :id;
@@ -52,21 +52,9 @@ def main() -> None:
         note("writers: no psql and pgbench, which come with dbopt[embedded]; nothing measured")
         return
     psql, pgbench = str(programs.bindir / "psql"), str(programs.bindir / "pgbench")
-    quiet = {"autovacuum": "off", "checkpoint_timeout": "1h", "max_wal_size": "8GB"}
-    with server(**quiet) as private, tempfile.TemporaryDirectory(prefix="dbopt-bench-") as scratch:
+    with server(**QUIET) as private, tempfile.TemporaryDirectory(prefix="dbopt-bench-") as scratch:
         folder = Path(scratch)
-        specs = folder / "bench.yaml"
-        specs.write_text("spec: 1\ndomain: bench\nindexes:" + "".join(ENTRIES.format(table=table) for table in TABLES))
-        note(f"filling {len(TABLES)} tables with {chosen.rows} rows")
-        with psycopg.connect(private.conninfo, autocommit=True) as conn:
-            version = conn.info.parameter_status("server_version")
-            conn.execute("CREATE DATABASE original")
-        original = make_conninfo(private.conninfo, dbname="original")
-        with psycopg.connect(original, autocommit=True) as conn:
-            for table in TABLES:
-                conn.execute(SETUP.format(table=table, rows=chosen.rows))
-            conn.execute(f"CREATE SEQUENCE new_payments START {10 * chosen.rows}")
-            conn.execute("VACUUM (FREEZE, ANALYZE)")
+        specs, original, version = filled(private.conninfo, folder, chosen.rows, NEW_PAYMENTS)
         script = folder / "statements.sql"
         script.write_text("".join(f"{statement};\n" for statement in planned(specs, original, folder)))
         load = folder / "load.sql"

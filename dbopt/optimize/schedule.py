@@ -40,9 +40,6 @@ class Schedule:
         self._pending = [Task(number, step) for number, step in enumerate(steps, start=1)]
         self._holds_up_others = holds_up_others
 
-    def __len__(self) -> int:
-        return len(self._pending)
-
     def take(self, running: Collection[Step]) -> Task | None:
         """The first that may run beside those; None when there is none now."""
         busy = {group_of(step) for step in running}
