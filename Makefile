@@ -10,13 +10,14 @@ workers := -n auto --maxprocesses 4 --dist loadfile
 pip := .venv/bin/python -m pip --disable-pip-version-check -qq
 constraints := --constraint constraints-dev.txt
 
-.PHONY: help demo test test-all chaos lint types bench generated constraints clean
+.PHONY: help demo test test-all chaos lint types bench bench-apps generated constraints clean
 
 help:
 	@echo 'make demo      watch dbopt work on a private server with sample data'
 	@echo 'make test      the tests, on a private PostgreSQL 18'
 	@echo 'make test-all  those that talk to a server, on PostgreSQL 13 to 18 (needs npm)'
 	@echo 'make chaos     dbopt killed at random moments while an application writes: RUNS=200 SEED=1'
+	@echo 'make bench-apps  what was promised, measured: both sample applications, ROWS=1000000'
 	@echo 'make lint, types, generated, bench, constraints, clean'
 
 demo: .venv/installed
@@ -41,6 +42,10 @@ types: .venv/installed
 bench: .venv/installed
 	@for script in bench/[a-z]*.py; do .venv/bin/python "$$script" $(ARGS) || exit; done
 
+# Both sample applications at full size, which takes a quarter of an hour and 8 GB of disk; writes docs/benchmarks.md.
+bench-apps: .venv/installed
+	@.venv/bin/python bench/apps.py --rows $(or $(ROWS),1000000) --pages docs $(ARGS)
+
 # Written by programs, kept in git for those who read them there.
 generated: .venv/installed
 	@.venv/bin/python -m dbopt.spec.schema
@@ -50,6 +55,7 @@ generated: .venv/installed
 	@.venv/bin/python -m dbopt.render.findings_page docs
 	@.venv/bin/python -m dbopt.render.health_schema docs
 	@.venv/bin/python -m dbopt.render.workload_schema docs
+	@.venv/bin/python -m dbopt.client.settings_page docs
 	@.venv/bin/python -m dbopt.store.fresh
 
 # A new resolution of everything, in an environment of its own.
@@ -58,7 +64,7 @@ constraints:
 	@$(PYTHON) -m venv .venv-constraints
 	@.venv-constraints/bin/python -m pip -qq install --upgrade pip
 	@.venv-constraints/bin/python -m pip -qq install --group build
-	@.venv-constraints/bin/python -m pip -qq install --no-build-isolation --editable '.[embedded]' --group dev
+	@.venv-constraints/bin/python -m pip -qq install --no-build-isolation --editable '.[embedded,redis,prometheus,opentelemetry]' --group dev
 	@{ sed '/^[^#]/,$$d' constraints-dev.txt; \
 	   .venv-constraints/bin/python -m pip freeze --all --exclude-editable --exclude setuptools; } > constraints-dev.new
 	@mv constraints-dev.new constraints-dev.txt
@@ -83,6 +89,6 @@ endif
 	@$(PYTHON) -m venv .venv
 	@$(pip) install $(constraints) 'pip>=25.1'
 	@$(pip) install $(constraints) --group build
-	@$(pip) install $(constraints) --no-build-isolation --editable '.[embedded]' --group dev
+	@$(pip) install $(constraints) --no-build-isolation --editable '.[embedded,redis,prometheus,opentelemetry]' --group dev
 	@pwd -P > .venv/checkout
 	@touch .venv/installed

@@ -44,18 +44,23 @@ def parse_one(sql: str) -> Node:
 
     Raises GrammarError for a syntax error, an empty text and a text of several statements.
     """
+    statements = parse(sql)
+    if len(statements) != 1:
+        raise GrammarError("expected one statement, found " + (str(len(statements)) if statements else "none"))
+    return statements[0]
+
+
+def parse(sql: str) -> list[Node]:
+    """The parse trees of a text's statements, however many. Raises GrammarError."""
     import postgast
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     try:
-        statements = _asked(postgast.parse, sql).stmts
+        return [statement.stmt for statement in _asked(postgast.parse, sql).stmts]
     except DecodeError as exc:
         # The tree crosses over as a protobuf message, and protobuf reads no more than 100 levels: some 45 operators,
         # each around the one before. PostgreSQL itself would take it.
         raise GrammarError("nested too deeply to be read") from exc
-    if len(statements) != 1:
-        raise GrammarError("expected one statement, found " + (str(len(statements)) if statements else "none"))
-    return statements[0].stmt
 
 
 def fingerprint(sql: str) -> str:

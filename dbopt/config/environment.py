@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 OURS = (
+    "DBOPT_APPLICATION",
+    "DBOPT_CACHE_URL",
     "DBOPT_CONFIG",
+    "DBOPT_CURSOR_SECRET",
+    "DBOPT_CURSOR_SECRETS",
     "DBOPT_DSN",
     "DBOPT_JOBS",
     "DBOPT_MAX_LAG",
@@ -126,6 +130,19 @@ def of_libpq(env: Mapping[str, str]) -> dict[str, Setting[str]]:
         for option in pq.Conninfo.get_defaults()
         if option.envvar and env.get(option.envvar.decode())
     }
+
+
+def certificates(parameters: Mapping[str, str], *, reject_unauthorized: bool | None) -> dict[str, str]:
+    """What DB_SSL_REJECT_UNAUTHORIZED changes of libpq's parameters: it says what TLS is worth, not whether there is
+    any, so `prefer` stays `prefer`.
+    """
+    mode = parameters.get("sslmode")
+    if mode == "require" and reject_unauthorized:
+        authorities = {} if "sslrootcert" in parameters else {"sslrootcert": "system"}
+        return {"sslmode": "verify-full", **authorities}
+    if mode in ("verify-ca", "verify-full") and reject_unauthorized is False:
+        return {"sslmode": "require"}
+    return {}
 
 
 def misspelled(env: Mapping[str, str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dbopt.config import optimizing
-from dbopt.config.environment import Flags, Guide, misspelled, of_libpq, read_guide
+from dbopt.config.environment import Flags, Guide, certificates, misspelled, of_libpq, read_guide
 from dbopt.config.health import NOTHING_SAID, HealthSection, laid_over
 from dbopt.config.retention import AGE_DEFAULT_SECONDS, SIZE_DEFAULT_BYTES
 from dbopt.config.values import Setting, Settings, Target
@@ -276,14 +276,6 @@ def _made(
 
 
 def _certificates(guide: Guide, parameters: Parameters, libpq: Mapping[str, Setting[str]]) -> Parameters:
-    """DB_SSL_REJECT_UNAUTHORIZED says what TLS is worth, not whether there is any: `prefer` stays `prefer`."""
-    mode = parameters.get("sslmode") or libpq.get("sslmode")
-    variable = "DB_SSL_REJECT_UNAUTHORIZED"
-    if mode is None or guide.reject_unauthorized is None:
-        return {}
-    if guide.reject_unauthorized and mode.value == "require":
-        authorities = {} if {"sslrootcert"} & {*parameters, *libpq} else {"sslrootcert": Setting("system", variable)}
-        return {"sslmode": Setting("verify-full", variable), **authorities}
-    if not guide.reject_unauthorized and mode.value in ("verify-ca", "verify-full"):
-        return {"sslmode": Setting("require", variable)}
-    return {}
+    given = {key: setting.value for key, setting in {**libpq, **parameters}.items()}
+    changed = certificates(given, reject_unauthorized=guide.reject_unauthorized)
+    return {key: Setting(value, "DB_SSL_REJECT_UNAUTHORIZED") for key, value in changed.items()}

@@ -100,7 +100,7 @@ def _parameters(conninfo: str, command: str) -> dict[str, Any]:
         raise ConnectionFailed(
             "could not read the connection string",
             kind=NoSession.SETTINGS,
-            detail=_masked(str(exc), conninfo),
+            detail=masked(str(exc), conninfo),
             hint=_HINT_DSN,
         ) from None
     # application_name of the environment or the DSN is somebody's default for programs; ours says what this is. Names
@@ -257,7 +257,7 @@ _HINT_DSN = (
 
 def _connection_failed(exc: psycopg.Error, conninfo: str, parameters: Mapping[str, Any]) -> ConnectionFailed:
     """Which of the known reasons it is; libpq's own words as the detail, without secrets."""
-    words = _masked(str(exc), conninfo).removeprefix("connection is bad:").removeprefix("connection failed:")
+    words = masked(str(exc), conninfo).removeprefix("connection is bad:").removeprefix("connection failed:")
     lines = [line.strip() for line in words.splitlines() if line.strip()]
     kind, hint = refused.reason(exc, words, pq_conninfo.make_conninfo("", **parameters))
     return ConnectionFailed(
@@ -275,7 +275,7 @@ def lost(exc: psycopg.Error, place: str) -> ConnectionFailed:
     )
 
 
-def _masked(words: str, conninfo: str) -> str:
+def masked(words: str, conninfo: str) -> str:
     """The words without the conninfo's secrets, should libpq ever repeat them."""
     try:
         secrets = [v for k, v in pq_conninfo.conninfo_to_dict(conninfo).items() if k.endswith("password")]

@@ -42,6 +42,7 @@ class Dsn:
     statement_timeout_ms: int | None = None
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    aside: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)  # for a pool, as it is written
 
     @property
     def conninfo(self) -> str:
@@ -191,6 +192,7 @@ class _Translation:
     warnings: list[str] = field(default_factory=list)
     timeouts_ms: dict[str, int] = field(default_factory=dict)
     settings: list[str] = field(default_factory=list)  # for libpq's options=
+    aside: dict[str, str] = field(default_factory=dict)
 
     def run(self, pairs: list[tuple[str, str]]) -> Dsn:
         for key, value in pairs:
@@ -207,6 +209,7 @@ class _Translation:
             self.timeouts_ms.get("statement_timeout", self.timeouts_ms.get("query_timeout")),
             tuple(self.notes),
             tuple(self.warnings),
+            self.aside,
         )
 
     def _one(self, key: str, value: str) -> None:
@@ -214,7 +217,7 @@ class _Translation:
         match rule:
             case dialects.Rename(to, values):
                 self._set(to, values.get(value.lower(), value))
-                if (to, self.parameters[to]) != (key, value):
+                if value and (to, self.parameters[to]) != (key, value):
                     self._note(key, f"taken as libpq's {to}={self.parameters[to]}")
             case dialects.Timeout(unit):
                 self._timeout(key, value, unit)
@@ -227,6 +230,7 @@ class _Translation:
                 self.settings.append("-c search_path=" + re.sub(r"([\\\s])", r"\\\1", path))
                 self._note(key, "taken as the session's search_path")
             case dialects.Aside(why):
+                self.aside[key] = value
                 self._note(key, f"set aside: {why}")
             case None if key in _keywords():
                 self._set(key, value)

@@ -130,14 +130,24 @@ _STATES: Sequence[tuple[str, NoSession, str]] = (
 
 def reason(exc: psycopg.Error, words: str, conninfo: str) -> tuple[NoSession, str]:
     """Which it is, and the hint. `conninfo` is what was connected to, for another try."""
+    known = _told(exc, words) or (None if exc.sqlstate else _by_state(sqlstate(conninfo)))
+    return known or (NoSession.OTHER, _HINT_OTHER)
+
+
+def kind(exc: psycopg.Error, words: str) -> NoSession:
+    """Which it is, as far as that can be told without another try."""
+    known = _told(exc, words)
+    return known[0] if known else NoSession.OTHER
+
+
+def _told(exc: psycopg.Error, words: str) -> tuple[NoSession, str] | None:
     if isinstance(exc, psycopg.errors.ConnectionTimeout):
         return NoSession.TIMEOUT, _HINT_TIMEOUT
-    state = exc.sqlstate
-    known = None if state else _by_words(words)
-    if known is None:
-        state = state or sqlstate(conninfo)
-        known = next(((kind, hint) for prefix, kind, hint in _STATES if state and state.startswith(prefix)), None)
-    return known or (NoSession.OTHER, _HINT_OTHER)
+    return _by_state(exc.sqlstate) if exc.sqlstate else _by_words(words)
+
+
+def _by_state(state: str | None) -> tuple[NoSession, str] | None:
+    return next(((kind, hint) for prefix, kind, hint in _STATES if state and state.startswith(prefix)), None)
 
 
 def timed_out() -> tuple[NoSession, str]:

@@ -10,17 +10,20 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dbopt import grammar
 from dbopt.grammar import GrammarError
 from dbopt.postgres.normalized import OWN_MARK
+from dbopt.postgres.references import references
 from dbopt.postgres.tokens import Sort, tokens
 from dbopt.workload import cut_off
 from dbopt.workload.model import Kind, Traits
 
 if TYPE_CHECKING:
     from postgast.pg_query_pb2 import Node
+
+    from dbopt.postgres.references import Reference
 
 _KINDS = {
     "select_stmt": Kind.SELECT,
@@ -36,8 +39,6 @@ _ADDED = re.compile(r'"(?:[^"]|"")*"|[\w$]+')
 _CLAUSES = frozenset(("any", "fetch", "group", "in", "limit", "offset", "order"))
 _DIGIT = re.compile(r"[0-9]")  # libpg_query takes jobs_1 and jobs_2 for one table
 _PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
-# Of no interest: nothing in them names a table.
-_LEAVES = frozenset(("a_const", "column_ref", "param_ref", "a_star", "string", "integer", "type_name"))
 
 
 def traits(text: str) -> Traits:
@@ -85,51 +86,12 @@ def _digest(*parts: str) -> str:
 
 def _relations(statement: Node) -> tuple[str, ...]:
     """Each once, in the order in which they are written."""
-    from postgast import pg_query_pb2 as pb
-
-    found: list[tuple[int, str]] = []
-    # A part of the tree, and the names of common table expressions that it sees.
-    parts: list[tuple[Any, frozenset[str]]] = [(statement, frozenset())]
-    while parts:
-        part, seen = parts.pop()
-        if isinstance(part, pb.Node):
-            name = part.WhichOneof("node")
-            if name is None or name in _LEAVES:
-                continue
-            part = getattr(part, name)
-        if isinstance(part, pb.RangeVar):
-            if part.schemaname or part.relname not in seen:
-                found.append((part.location, _written(part)))
-            continue
-        fields = [(field, value) for field, value in part.ListFields() if field.message_type is not None]
-        for field, value in fields:
-            if field.name == "with_clause":
-                seen = _expressions(value, seen, parts)
-        for field, value in fields:
-            if field.is_repeated:
-                if field.name != "locking_clause":  # FOR UPDATE OF an alias
-                    parts.extend((item, seen) for item in value)
-            elif field.message_type is pb.RangeVar.DESCRIPTOR:  # what is written to: never such an expression
-                parts.append((value, frozenset()))
-            elif field.name != "with_clause":
-                parts.append((value, seen))
-    return tuple(dict.fromkeys(name for _, name in sorted(found)))
+    return tuple(dict.fromkeys(_written(reference) for reference in references(statement)))
 
 
-def _expressions(clause: Any, seen: frozenset[str], parts: list[tuple[Any, frozenset[str]]]) -> frozenset[str]:
-    """What is seen behind a WITH: each of its expressions sees those before it, or with RECURSIVE all."""
-    queries = [item.common_table_expr for item in clause.ctes]
-    if clause.recursive:
-        seen |= {query.ctename for query in queries}
-    for query in queries:
-        parts.append((query.ctequery, seen))
-        seen |= {query.ctename}
-    return seen
-
-
-def _written(name: Any) -> str:
+def _written(reference: Reference) -> str:
     """Quoted where that is needed."""
-    return ".".join(_quoted(part) for part in (name.schemaname, name.relname) if part)
+    return ".".join(_quoted(part) for part in (reference.schema, reference.name) if part)
 
 
 @functools.lru_cache(10_000)
