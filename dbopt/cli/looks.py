@@ -125,6 +125,7 @@ class Looks:
             wishes=Wishes(
                 checks=job.checks,
                 recall=recall,
+                applications=lambda facts: self._memory.applications(whose(facts), facts.surroundings.now),
                 show_literals=options.show_literals,
                 exact=options.exact,
                 statement_timeout_ms=job.timeout_ms,

@@ -13,7 +13,7 @@ from dbopt.cli import as_error, readings
 from dbopt.cli.moments import RESET, moment
 from dbopt.cli.sources import Source
 from dbopt.errors import Error, UsageError
-from dbopt.metrics import breakdown, spans
+from dbopt.metrics import applications, breakdown, spans
 from dbopt.metrics.figures import Lacks, figures
 from dbopt.metrics.measurement import Basis, Measurement, Span
 from dbopt.metrics.metric import Group
@@ -21,7 +21,7 @@ from dbopt.metrics.pool import POOLER
 from dbopt.metrics.window import Window
 from dbopt.postgres.counters import ACTIVITY
 from dbopt.snapshot import delta
-from dbopt.snapshot.model import Family
+from dbopt.snapshot.model import CLIENTS, Family
 from dbopt.store import clients, marks, snapshots, targets
 from dbopt.store.aside import Aside, Needed
 from dbopt.store.location import NONE
@@ -32,15 +32,13 @@ if TYPE_CHECKING:
 
     from dbopt.cli.session import Session
     from dbopt.cli.sources import Reading, Wishes
-    from dbopt.snapshot.model import Interval
+    from dbopt.snapshot.model import Interval, Part
     from dbopt.store.plain import Session as Kept
 
 DEFAULT_INTERVAL = timedelta(seconds=5)
 # Until the first look of --watch, or half of the time between two, so that the second is about some time too: nobody
 # looks at an empty screen for longer.
 _FIRST_SECONDS = 1.0
-# What processes of applications say of themselves, they say about once a minute.
-_CLIENTS_REACH = 3 * clients.EVERY
 _UNKEPT = "earlier readings are not looked at, and this one is not kept"
 
 
@@ -189,9 +187,11 @@ class Measuring:
             if target_id is None:
                 return None
             found: dict[str, Interval] = {}
-            for family in window.intervals:
-                # What is old is kept by the hour, what is very old by the day.
-                every = snapshots.intervals(kept, target_id, family, from_at, to_at + timedelta(days=1))
+            until = to_at + timedelta(days=1)  # what is old is kept by the hour, what is very old by the day
+            own = [family for family in window.intervals if not family.startswith(CLIENTS)]
+            stored = {family: snapshots.intervals(kept, target_id, family, from_at, until) for family in own}
+            # Other processes than now, as a rule.
+            for family, every in {**stored, **clients.intervals(kept, target_id, from_at, until)}.items():
                 whole = delta.total(spans.covering(every, from_at, to_at))
                 if whole is not None:
                     found[family] = whole
@@ -224,6 +224,17 @@ class Measuring:
         if Group.IO in groups:
             by_process = breakdown.by_process(window)
             yield from [by_process] if by_process is not None else []
+        if Group.CLIENTS in groups:
+            yield from applications.breakdowns(window, self._running(source, now))
+
+    def _running(self, source: Source, now: Reading) -> Mapping[str, Part]:
+        """The last reading of each process of an application that runs."""
+
+        def look_up(kept: Kept) -> Mapping[str, Part]:
+            target_id = targets.find(kept, source.reader.whose)
+            return {} if target_id is None else clients.lately(kept, target_id, now.taken_at)
+
+        return self._store.attempt(look_up, reading=True) or {}
 
     def _texts(self, source: Source) -> Mapping[int, str]:
         def look_up(kept: Kept) -> Mapping[int, str]:
@@ -249,4 +260,4 @@ def _of_clients(kept: Kept, target_id: int, start: datetime) -> dict[str, Interv
 def _lately(kept: Kept, source: Source, now: Reading) -> dict[str, Interval]:
     """What processes of applications have said last."""
     target_id = targets.find(kept, source.reader.whose)
-    return {} if target_id is None else _of_clients(kept, target_id, now.taken_at - _CLIENTS_REACH)
+    return {} if target_id is None else _of_clients(kept, target_id, now.taken_at - clients.SILENT_AFTER)

@@ -59,6 +59,7 @@ class Group(StrEnum):
     CHECKPOINTS = "checkpoints"
     CONFIGURATION = "configuration"
     WORKLOAD = "workload"
+    CLIENTS = "clients"  # applications, as they see their database
 
 
 class Unit(StrEnum):

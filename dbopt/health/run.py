@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 import psycopg
 
 from dbopt.errors import ConnectionFailed
+from dbopt.health.check import Group
 from dbopt.health.checks import cannot_connect
 from dbopt.health.collect import CONNECT_DEADLINE_SECONDS, STATEMENT_TIMEOUT_MS, collect
 from dbopt.health.judge import judge
@@ -20,6 +22,7 @@ from dbopt.values import dataclass
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from dbopt.health.applications import Process
     from dbopt.health.check import Check
     from dbopt.health.deltas import Sample
     from dbopt.health.scene import Facts
@@ -34,10 +37,13 @@ class Connect(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """What this look is made with. `recall` gives what earlier runs have kept, by check id."""
+    """What this look is made with. `recall` gives what earlier runs have kept, by check id; `applications` those that
+    run, for checks of theirs.
+    """
 
     checks: Sequence[Check[Any]]
     recall: Callable[[Facts], Mapping[str, Sample]] | None = None
+    applications: Callable[[Facts], Sequence[Process] | None] | None = None
     show_literals: bool = False
     exact: bool = False  # read relations where an estimate would do
     statement_timeout_ms: int = STATEMENT_TIMEOUT_MS
@@ -57,6 +63,8 @@ def look(connect: Connect, *, name: str | None, place: str, wishes: Wishes) -> t
         )
         return verdict, None
     recalled = {} if wishes.recall is None else wishes.recall(facts)
+    if wishes.applications is not None and any(check.group is Group.CLIENTS for check in wishes.checks):
+        facts = replace(facts, applications=wishes.applications(facts))
     results = tuple(
         judge(check, facts, before=recalled.get(check.id), show_literals=wishes.show_literals)
         for check in wishes.checks

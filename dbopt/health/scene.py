@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from dbopt.health.applications import Process
     from dbopt.health.bloat import Measured
     from dbopt.health.check import Gap, Thresholds
     from dbopt.health.deltas import Counters, Delta
@@ -34,6 +35,7 @@ class Facts:
     statements: int = 0  # sent to the server
     round_trips: int = 0
     exact: Mapping[int, Measured] = field(default_factory=dict)  # relations that were read, by oid: --exact
+    applications: Sequence[Process] | None = None  # that run and publish themselves; None: nobody has looked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

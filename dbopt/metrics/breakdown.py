@@ -71,7 +71,7 @@ def sessions(activity: Sequence[Activity]) -> Iterator[Breakdown]:
             group=Group.CONNECTIONS,
             subject=name,
             measures=(Measure("sessions", "sessions", Unit.COUNT),),
-            rows=_sorted(Row(subject, (number,)) for subject, number in counted.items()),
+            rows=by_size(Row(subject, (number,)) for subject, number in counted.items()),
         )
 
 
@@ -88,7 +88,7 @@ def pools(found: Sequence[Pool]) -> Breakdown:
             Measure("waiting", "waiting", Unit.COUNT),
             Measure("wait_seconds", "longest wait", Unit.SECONDS),
         ),
-        rows=_sorted(
+        rows=by_size(
             Row(pool.name, (pool.used, pool.size, pool.clients, pool.waiting, pool.wait_seconds)) for pool in found
         ),
     )
@@ -111,7 +111,7 @@ def by_process(window: Window) -> Breakdown | None:
         group=Group.IO,
         subject="process",
         measures=tuple(Measure(f"{name}_per_second", title, unit) for name, title, unit in _IO),
-        rows=_sorted(Row(kind, tuple(amount / seconds for amount in found)) for kind, found in sums.items()),
+        rows=by_size(Row(kind, tuple(amount / seconds for amount in found)) for kind, found in sums.items()),
     )
 
 
@@ -136,5 +136,5 @@ def slow_statements(window: Window, texts: Mapping[int, str]) -> Breakdown | Non
     )
 
 
-def _sorted(rows: Iterable[Row]) -> tuple[Row, ...]:
+def by_size(rows: Iterable[Row]) -> tuple[Row, ...]:
     return tuple(sorted(rows, key=lambda row: (tuple(-(value or 0.0) for value in row.values), row.subject)))

@@ -8,12 +8,15 @@ and the pools inside applications, which publish themselves as families `clients
     pool_used_ratio      of a family of several pools, the use of the fullest one
     pool_waiting         clients that wait for one
     pool_wait_seconds    for how long the first of them has waited
+    pool_open            connections to the server that are open, lent out or not
+    pool_longest_held_seconds    for how long the one has been lent out that has been so the longest
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dbopt.metrics import processes
 from dbopt.metrics.metric import Goal, Group, Metric, Unit
 from dbopt.snapshot.model import CLIENTS
 
@@ -35,8 +38,13 @@ def pools(window: Window) -> Iterator[Interval]:
 
 
 def _sum(window: Window, name: str) -> float | None:
-    levels = [pool.levels[name].mean for pool in pools(window) if name in pool.levels]
-    return sum(levels) if levels else None
+    pooler = window.intervals.get(POOLER)
+    known = [
+        None if pooler is None or name not in pooler.levels else pooler.levels[name].mean,
+        processes.level(processes.processes(window), name),
+    ]
+    told = [level for level in known if level is not None]
+    return sum(told) if told else None
 
 
 def _use(window: Window) -> float | None:
@@ -51,9 +59,8 @@ def _use(window: Window) -> float | None:
     return max(shares, default=None)
 
 
-def _wait(window: Window) -> float | None:
-    waits = [pool.levels["pool_wait_seconds"].greatest for pool in pools(window) if "pool_wait_seconds" in pool.levels]
-    return max(waits, default=None)
+def _longest(window: Window, name: str) -> float | None:
+    return max((pool.levels[name].greatest for pool in pools(window) if name in pool.levels), default=None)
 
 
 METRICS = (
@@ -79,6 +86,26 @@ METRICS = (
         lacks=_NONE,
     ),
     Metric(
+        name="pool_connections_open",
+        title="Open",
+        group=Group.POOL,
+        unit=Unit.COUNT,
+        meaning="Connections that the pools of applications have open, lent out or not.",
+        families=(CLIENTS,),
+        value=lambda window: _sum(window, "pool_open"),
+        lacks="no application has told of its pool",
+    ),
+    Metric(
+        name="pool_longest_held_seconds",
+        title="Longest held",
+        group=Group.POOL,
+        unit=Unit.SECONDS,
+        meaning="For how long an application had kept a connection of its pool, the worst of the looks.",
+        families=(CLIENTS,),
+        value=lambda window: _longest(window, "pool_longest_held_seconds"),
+        lacks="no application has told of its pool",
+    ),
+    Metric(
         name="pool_waiting",
         title="Waiting for a connection",
         group=Group.POOL,
@@ -95,7 +122,7 @@ METRICS = (
         unit=Unit.SECONDS,
         meaning="How long the client that had waited longest for a connection had waited, the worst of the looks.",
         families=(POOLER, CLIENTS),
-        value=_wait,
+        value=lambda window: _longest(window, "pool_wait_seconds"),
         lacks=_NONE,
     ),
 )

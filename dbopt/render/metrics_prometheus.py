@@ -19,6 +19,7 @@ from dbopt.values import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from dbopt.metrics.breakdown import Breakdown
     from dbopt.metrics.measurement import Measurement
     from dbopt.metrics.metric import Metric
 
@@ -312,6 +313,24 @@ def _gauges(found: dict[str, Family], measurement: Measurement, groups: set[Grou
             name = metric_name(metric)
             scale = _MS if metric.unit is Unit.MILLISECONDS else 1.0
             found.setdefault(name, Family(name, metric.meaning)).add(labels, figure.value * scale)
+    for breakdown in measurement.breakdowns:
+        if breakdown.group is Group.CLIENTS:
+            _applications(found, breakdown, labels)
+
+
+def _applications(found: dict[str, Family], breakdown: Breakdown, labels: Mapping[str, str]) -> None:
+    """Gauges all of them: processes come and go, so that no sum of theirs only grows."""
+    kind = breakdown.name.removeprefix("applications").removeprefix("application_").removesuffix("s")
+    for place, measure in enumerate(breakdown.measures):
+        name = "_".join(filter(None, (PREFIX, "application", kind, measure.name)))
+        scale = 1.0
+        if measure.unit is Unit.MILLISECONDS:
+            name, scale = name.removesuffix("_ms") + "_seconds", _MS
+        family = found.setdefault(name, Family(name, f"{breakdown.title}: {measure.title}."))
+        for row in breakdown.rows:
+            value = row.values[place]
+            if value is not None:
+                family.add({**labels, "application": row.subject}, value * scale)
 
 
 def metric_name(metric: Metric) -> str:

@@ -1,9 +1,11 @@
 """What the processes of applications publish about themselves: how the client library sees its database.
 
 Each process is a family of its own, `clients/APPLICATION/INSTANCE`, with one subject. It counts from its start and
-publishes its totals about once a minute (EVERY), and a last time when it ends; what happened between two readings is
-an interval, as with the server's counters. A process that was not heard of for ENDED_AFTER has ended: its intervals go
-to a family that all ended ones of its application share, so that sums stay and names that no longer mean anything go.
+publishes its totals every ten seconds (EVERY), and a last time when it ends; what happened between two readings is an
+interval, as with the server's counters. Intervals are made longer up to a minute, so that the last reading is fresh
+and there are no more of them than of the server. A process that was not heard of for ENDED_AFTER has ended: its
+intervals go to a family that all ended ones of its application share, so that sums stay and names that no longer mean
+anything go.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from dbopt.errors import UsageError
+from dbopt.snapshot import durations
 from dbopt.snapshot.model import CLIENTS, Part, Subject
 from dbopt.store import plain, snapshots, targets, thinning
 from dbopt.values import dataclass
@@ -31,7 +34,12 @@ if TYPE_CHECKING:
 ENDED = "(ended)"
 SUBJECT = "process"
 
-EVERY = timedelta(minutes=1)
+EVERY = timedelta(seconds=10)
+# Readings so close together are one: of two that publish for one process, or one that was held up.
+LEAST_APART = EVERY / 2
+INTERVAL_LONGEST = timedelta(minutes=1)
+# Who is not heard of for so long is not there any more, or cannot publish.
+SILENT_AFTER = 3 * EVERY
 ENDED_AFTER = timedelta(days=2)
 # A process that is heard of for the first time has counted since its start; if that is longer ago, it says nothing of
 # the present.
@@ -48,12 +56,19 @@ COUNTS: Mapping[str, str] = {
     "pool_acquires": "connections that its pool has lent out",
     "pool_wait_seconds": "for how long it has waited for them",
     "pool_timeouts": "times that it has waited in vain",
+    "cache_stale": "of the hits, those that were too old, and were given while a new answer was made",
+    "cache_evictions": "entries that its cache has dropped to make room",
+    **dict.fromkeys(durations.NAMES, "of the queries, those that took so long"),
 }
 # As things stand.
 LEVELS: Mapping[str, str] = {
     "pool_size": "the most connections that its pool may have",
+    "pool_open": "those that are open, lent out or not",
     "pool_used": "those that are lent out",
     "pool_waiting": "callers that wait for one",
+    "pool_longest_held_seconds": "for how long the one has been lent out that has been so the longest; 0: none is",
+    "cache_entries": "answers in its cache",
+    "cache_bytes": "what they take",
 }
 
 # As host names and process numbers are written: web-1.eu:4711. No slash, which stands between the two.
@@ -138,15 +153,16 @@ def publish(
     last: bool = False,
     policy: Policy | None = None,
 ) -> None:
-    """Keep what a process says. What comes too soon after its last reading is left out, unless it is the `last` one
-    before the process ends. `policy`: as for `snapshots.keep`.
+    """Keep what a process says. What comes too soon after its last reading (LEAST_APART) is left out, unless it is the
+    `last` one before the process ends. `policy`: as for `snapshots.keep`.
     """
     target_id = targets.find_or_add(session, whose)
     is_known = snapshots.head(session, target_id, said.family) is not None
     start = None if is_known else said.start()
     parts = [said.part()] if start is None else [start, said.part()]
-    least_apart = timedelta(0) if last else snapshots.LEAST_APART
-    snapshots.keep(session, whose, target_name, parts, least_apart=least_apart, policy=policy)
+    least_apart = LEAST_APART if is_known and not last else timedelta(0)
+    if snapshots.keep(session, whose, target_name, parts, least_apart=least_apart, policy=policy):
+        thinning.join_last(session, target_id, said.family, INTERVAL_LONGEST)
     _forget_ended(session, target_id, said.taken_at)
 
 
@@ -157,6 +173,14 @@ def intervals(
     families = [str(row[0]) for row in session.rows(_FAMILIES, {"target_id": target_id, **_CLIENTS})]
     every = {family: snapshots.intervals(session, target_id, family, since, until) for family in families}
     return {family: found for family, found in every.items() if found}
+
+
+def lately(session: Session, target_id: int, now: datetime) -> dict[str, Part]:
+    """The last reading of each process that was heard of within SILENT_AFTER, by family: how things stand there."""
+    heads = session.rows(_HEADS, {"target_id": target_id, **_CLIENTS})
+    families = [str(family) for family, taken_at in heads if now - plain.as_moment(taken_at) <= SILENT_AFTER]
+    found = {family: snapshots.head(session, target_id, family) for family in families}
+    return {family: part for family, part in found.items() if part is not None}
 
 
 def _forget_ended(session: Session, target_id: int, now: datetime) -> None:

@@ -23,6 +23,7 @@ from dbopt.values import dataclass
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from dbopt.health.applications import Process
     from dbopt.health.check import Check, Finding, Result
     from dbopt.health.verdict import Verdict
     from dbopt.snapshot.model import Part
@@ -98,6 +99,12 @@ class Memory:
     def recall(self, whose: Whose, checks: Sequence[Check[Any]], now: datetime) -> Recollection:
         """`now` by the database's clock."""
         return self._store.attempt(lambda session: _recall(session, whose, checks, now), reading=True) or Recollection()
+
+    def applications(self, whose: Whose, now: datetime) -> Sequence[Process] | None:
+        """Those that run and publish themselves here. None: there is no store to look at."""
+        from dbopt.store import running  # not for looks at other checks
+
+        return self._store.attempt(lambda session: running.processes(session, whose, now), reading=True)
 
     def keep(
         self, whose: Whose, verdict: Verdict, found: Sequence[Result], sample: Sample, counted: Sequence[Part] = ()

@@ -14,7 +14,7 @@ from dbopt.store import plain
 from dbopt.store.packing import pack_interval, unpack_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from dbopt.store.plain import Session
 
@@ -33,6 +33,11 @@ _OLDEST = """
     SELECT to_at FROM intervals
      WHERE target_id = :target_id AND family = :family AND span = :span AND to_at <= :before
      ORDER BY to_at LIMIT 1
+"""
+_LAST_TWO = """
+    SELECT id, to_at, packed FROM intervals
+     WHERE target_id = :target_id AND family = :family AND span = 0
+     ORDER BY to_at DESC, id DESC LIMIT 2
 """
 _MARKS = "SELECT marked_at FROM marks WHERE target_id = :target_id ORDER BY marked_at"
 _DROP = "DELETE FROM intervals WHERE id = :id"
@@ -58,7 +63,19 @@ def thin(session: Session, target_id: int, family: str, now: datetime) -> None:
             _add_up(session, of_family, wider, [row for row in rows if row[0] in chosen])
 
 
-def _add_up(session: Session, of_family: dict[str, object], span: int, rows: Sequence[tuple[object, ...]]) -> None:
+def join_last(session: Session, target_id: int, family: str, longest: timedelta) -> None:
+    """The last two intervals of a family as one, if that is no longer than `longest` and no mark is between them."""
+    of_family = {"target_id": target_id, "family": family}
+    rows = session.rows(_LAST_TWO, of_family)[::-1]
+    first, *second = (unpack_interval(family, row[2]) for row in rows)
+    if first is None or not second or second[0] is None or second[0].to_at - first.from_at > longest:
+        return
+    marks = [plain.as_moment(row[0]) for row in session.rows(_MARKS, {"target_id": target_id})]
+    if not any(first.to_at <= mark < second[0].to_at for mark in marks):
+        _add_up(session, of_family, 0, rows)
+
+
+def _add_up(session: Session, of_family: Mapping[str, object], span: int, rows: Sequence[tuple[object, ...]]) -> None:
     family = str(of_family["family"])
     unpacked = [unpack_interval(family, row[2]) for row in rows]  # type: ignore[arg-type]
     readable = [item for item in unpacked if item is not None]

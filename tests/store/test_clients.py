@@ -10,7 +10,7 @@ import pytest
 
 from dbopt.errors import UsageError
 from dbopt.snapshot.delta import total
-from dbopt.store import clients, plain, snapshots, targets
+from dbopt.store import clients, marks, plain, snapshots, targets
 from dbopt.store.clients import COUNTS, ENDED_AFTER, LEVELS, Published
 from dbopt.store.location import locate
 from dbopt.store.targets import Whose
@@ -88,13 +88,50 @@ def test_a_process_that_lives_for_seconds_is_not_lost(opened):
 
 
 def test_what_comes_too_soon_is_left_out_and_not_lost(opened):
-    soon = replace(said(1, queries=12), taken_at=START + MINUTE + timedelta(seconds=5))
+    soon = replace(said(1, queries=12), taken_at=START + MINUTE + clients.LEAST_APART / 2)
     publish(opened, said(1, queries=10), soon, said(2, queries=20))
     publish(opened, replace(said(2, queries=21), taken_at=START + 2 * MINUTE + timedelta(seconds=1)), last=True)
     [whole] = kept(opened).values()
     assert count(whole, "queries") == 21
     with opened() as session:
         assert len(clients.intervals(session, targets.find(session, WHOSE))["clients/shop/web-1:17"]) == 3
+
+
+def of_seconds(*moments, **levels):
+    return [replace(said(0, queries=at, levels=levels), taken_at=START + timedelta(seconds=at)) for at in moments]
+
+
+def test_readings_every_ten_seconds_make_intervals_of_a_minute(opened):
+    publish(opened, *of_seconds(*range(10, 190, 10), pool_used=2))
+    with opened() as session:
+        target_id = targets.find(session, WHOSE)
+        [found] = clients.intervals(session, target_id).values()
+        [last] = clients.lately(session, target_id, START + timedelta(seconds=200)).values()
+        assert clients.lately(session, target_id, START + timedelta(seconds=180) + 2 * clients.SILENT_AFTER) == {}
+    assert [(one.seconds, count(one, "queries")) for one in found] == [(60, 60)] * 3
+    assert sum(one.levels["pool_used"].samples for one in found) == 18
+    assert (last.taken_at, last.levels) == (START + timedelta(seconds=180), {"pool_used": 2})
+
+
+def test_what_was_marked_stays_a_border_of_intervals(opened):
+    """`dbopt metrics --since reset` counts from there."""
+    publish(opened, *of_seconds(10, 20))
+    with opened() as session:
+        at = START + timedelta(seconds=25)
+        marks.add(
+            session,
+            targets.find(session, WHOSE),
+            "main",
+            at,
+            kind=marks.Kind.BASELINE,
+            scope="",
+            os_user="someone",
+            role="someone",
+        )
+    publish(opened, *of_seconds(30, 40))
+    with opened() as session:
+        [found] = clients.intervals(session, targets.find(session, WHOSE)).values()
+    assert [one.to_at - START for one in found] == [timedelta(seconds=20), timedelta(seconds=40)]
 
 
 def test_a_process_started_anew_under_the_same_name_counts_from_zero(opened):
