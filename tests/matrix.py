@@ -35,9 +35,11 @@ DEBIAN = Path("/usr/lib/postgresql/15/bin")
 AT_A_TIME = min(os.cpu_count() or 1, 3)
 # On the oldest and, in `make test`, on the newest run all tests that talk to a server. On those between them run the
 # ones that could tell the majors apart: every query, definitions and builds of indexes, counters and what resets them,
-# plans of statements, every check of health about planted faults, healthy servers, locks, roles and resets. What goes
-# on from there without regard to versions would take as long again on each of them. --everything: everywhere.
+# plans of statements, what the client asks of catalogs and of RETURNING, every check of health about planted faults,
+# healthy servers, locks, roles and resets. What goes on from there without regard to versions would take as long again
+# on each of them. --everything: everywhere.
 HEALTH_EVERYWHERE = ("checks", "duplicates", "lock_queue", "reset", "roles", "workload")
+CLIENT_EVERYWHERE = ("bulk", "cache_reach", "search_index")
 CLI_EVERYWHERE = ("connection", "reset_metrics")
 OPTIMIZE_EVERYWHERE = (
     *("apply", "definitions_keys", "definitions_predicates", "definitions_tables", "duplicates", "estimate"),
@@ -133,6 +135,7 @@ def left_out(binaries: Binaries, oldest: Binaries) -> list[str]:
     everywhere = {
         "health": HEALTH_EVERYWHERE,
         "cli": CLI_EVERYWHERE,
+        "client": CLIENT_EVERYWHERE,
         "optimize": OPTIMIZE_EVERYWHERE,
         "workload": WORKLOAD_EVERYWHERE,
     }
