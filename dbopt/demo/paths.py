@@ -5,6 +5,7 @@ A path says how to choose its parameters from the data; nothing about it is know
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from dataclasses import field
@@ -23,6 +24,19 @@ if TYPE_CHECKING:
 WARM_UP_RUNS = 2  # caches filled, as they are in an application that runs all day
 MIN_RUNS, MAX_RUNS = 3, 100
 CAP_SECONDS = 0.2  # for the counted runs of one path, so that a slow path is not run a hundred times
+SLOW_SHARE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How often a path is run: up to `most` times while `cap_seconds` last, and `least` times in any case."""
+
+    least: int = MIN_RUNS
+    most: int = MAX_RUNS
+    cap_seconds: float = CAP_SECONDS
+
+
+_USUAL = Effort()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +88,13 @@ class BoundPath:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """`milliseconds` is the median over `runs`, from sending the statement to having its whole result."""
+    """`milliseconds` is the median over `runs`, from sending the statement to having its whole result; 95 of 100 runs
+    took `p95_milliseconds` at most.
+    """
 
     path: AccessPath
     milliseconds: float
+    p95_milliseconds: float
     runs: int
     rows: int
     plan_node: str  # the scan that takes the time, and the sort above it if there is one
@@ -102,19 +119,29 @@ def bind(conn: Connection, paths: Iterable[AccessPath]) -> tuple[BoundPath, ...]
     return tuple(bound)
 
 
-def measure(conn: Connection, paths: Iterable[BoundPath]) -> Iterator[Measurement]:
+def measure(conn: Connection, paths: Iterable[BoundPath], effort: Effort = _USUAL) -> Iterator[Measurement]:
     """One measurement a path, each when it is there."""
     for bound in paths:
-        yield _measure(conn, bound)
+        yield _measure(conn, bound, effort)
 
 
-def _measure(conn: Connection, bound: BoundPath) -> Measurement:
+def percentile(values: Sequence[float], share: float) -> float:
+    """The least of the values that is not below this share of them (nearest rank); of three the 95th is the greatest.
+
+    Raises ValueError for no values.
+    """
+    if not values:
+        raise ValueError("no values")
+    return sorted(values)[math.ceil(share * len(values)) - 1]
+
+
+def _measure(conn: Connection, bound: BoundPath, effort: Effort) -> Measurement:
     with conn.cursor() as cursor:
         for _ in range(WARM_UP_RUNS):
             cursor.execute(bound.path.sql, bound.parameters)
         rows = cursor.rowcount
         times: list[float] = []
-        while len(times) < MIN_RUNS or (len(times) < MAX_RUNS and sum(times) < CAP_SECONDS):
+        while len(times) < effort.least or (len(times) < effort.most and sum(times) < effort.cap_seconds):
             started = time.perf_counter()
             cursor.execute(bound.path.sql, bound.parameters)
             times.append(time.perf_counter() - started)
@@ -124,6 +151,7 @@ def _measure(conn: Connection, bound: BoundPath) -> Measurement:
     return Measurement(
         path=bound.path,
         milliseconds=statistics.median(times) * 1000,
+        p95_milliseconds=percentile(times, SLOW_SHARE) * 1000,
         runs=len(times),
         rows=rows,
         plan_node=plan_node(plan),

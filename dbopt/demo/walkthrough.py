@@ -16,7 +16,7 @@ from psycopg.conninfo import make_conninfo
 
 from dbopt import embedded, resources
 from dbopt.demo import counted, data
-from dbopt.demo.paths import Measurement, bind, measure
+from dbopt.demo.paths import Effort, Measurement, bind, measure
 from dbopt.optimize.apply import apply
 from dbopt.optimize.events import Event, Result
 from dbopt.optimize.plan import make_plan
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from dbopt.demo.app import App
     from dbopt.demo.data import Loaded
+    from dbopt.demo.proof.collect import Site
+    from dbopt.demo.proof.values import Crowd, Evidence, Scale
     from dbopt.demo.recipe import Book
     from dbopt.embedded import EmbeddedServer
     from dbopt.optimize.steps import Plan
@@ -89,7 +91,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """`conninfo` None: the server is gone again."""
+    """`conninfo` None: the server is gone again. `evidence` None: it was not asked for."""
 
     app: App
     loaded: Loaded
@@ -98,6 +100,7 @@ class Finished:
     comparisons: tuple[Comparison, ...]
     coverage: tuple[Coverage, Coverage]  # before and after, over the time of measuring
     spec: Path
+    evidence: Evidence | None = None
     seconds: float = 0.0
     conninfo: str | None = None
 
@@ -105,10 +108,12 @@ class Finished:
 DemoEvent = StageStarted | StageFinished | Applying | Finished
 
 
-def run(app: App, rows: int, *, keep_in: Path | None = None) -> Generator[DemoEvent, None, None]:
+def run(
+    app: App, rows: int, *, keep_in: Path | None = None, proof: Scale | None = None
+) -> Generator[DemoEvent, None, None]:
     """The whole demo. The server ends with it, however it ends; only when all went well, `keep_in` keeps it.
 
-    `keep_in` is the folder by which `stop` finds it again.
+    `keep_in` is the folder by which `stop` finds it again. With `proof`, users are let at it before and after.
     """
     started = time.monotonic()
     book = app.book(rows)
@@ -116,7 +121,7 @@ def run(app: App, rows: int, *, keep_in: Path | None = None) -> Generator[DemoEv
     with embedded.start(keep_in, settings=SETTINGS) as server:
         conninfo = _create_database(server, app.name)
         yield StageFinished("start a private PostgreSQL", time.monotonic() - started)
-        finished = yield from _on(app, book, conninfo)
+        finished = yield from _on(app, book, server, conninfo, proof)
         if keep_in is not None:
             server.keep()
     yield replace(finished, seconds=time.monotonic() - started, conninfo=conninfo if keep_in is not None else None)
@@ -132,9 +137,12 @@ def stop(keep_in: Path) -> bool:
     return server is not None
 
 
-def _on(app: App, book: Book, conninfo: str) -> Generator[DemoEvent, None, Finished]:
+def _on(
+    app: App, book: Book, server: EmbeddedServer, conninfo: str, proof: Scale | None
+) -> Generator[DemoEvent, None, Finished]:
     """Everything but the server's own life."""
     session = functools.partial(connect, conninfo, command="demo")
+    effort = Effort() if proof is None else proof.effort
     clock = _Clock()
     yield clock.start(f"load {app.title}")
     loaded = data.load(functools.partial(session, read_only=False, statement_timeout_ms=0), book)
@@ -144,9 +152,16 @@ def _on(app: App, book: Book, conninfo: str) -> Generator[DemoEvent, None, Finis
         yield clock.start("measure its access paths")
         bound = bind(conn, app.paths)
         start = counted.read(conn)
-        before = list(measure(conn, bound))
+        before = list(measure(conn, bound, effort))
         bare = counted.covered(conn, start, counted.read(conn))
         yield clock.stop()
+
+        site = None if proof is None else _site(app, loaded, server, conninfo, proof)
+        crowds: tuple[Crowd, ...] = ()
+        if site is not None:
+            yield clock.start("let users read")
+            crowds = site.before()
+            yield clock.stop()
 
         spec = resources.indexes() / f"{app.name}.yaml"
         yield clock.start(f"plan {spec.name}")
@@ -163,10 +178,10 @@ def _on(app: App, book: Book, conninfo: str) -> Generator[DemoEvent, None, Finis
 
         yield clock.start("measure the access paths again")
         start = counted.read(conn)
-        after = list(measure(conn, bound))
+        after = list(measure(conn, bound, effort))
         indexed = counted.covered(conn, start, counted.read(conn))
         yield clock.stop()
-    return Finished(
+    finished = Finished(
         app=app,
         loaded=loaded,
         plan=plan,
@@ -175,6 +190,21 @@ def _on(app: App, book: Book, conninfo: str) -> Generator[DemoEvent, None, Finis
         coverage=(bare, indexed),
         spec=spec,
     )
+    if site is None:
+        return finished
+    yield clock.start("let users read again")
+    crowds_after = site.after()
+    yield clock.stop()
+    yield clock.start("read without and with the cache")
+    caching = site.caching()
+    yield clock.stop()
+    return replace(finished, evidence=site.evidence(finished, crowds, crowds_after, caching))
+
+
+def _site(app: App, loaded: Loaded, server: EmbeddedServer, conninfo: str, scale: Scale) -> Site:
+    from dbopt.demo.proof.collect import Site  # the client, SQLAlchemy and asyncio: only who asks for it waits for them
+
+    return Site(app, loaded.rows, server, conninfo, scale)
 
 
 def _create_database(server: EmbeddedServer, name: str) -> str:

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
 from dbopt.demo.data import Loaded
+from dbopt.demo.proof.judge import judge
 from dbopt.demo.walkthrough import FASTER_FROM, Applying, Finished, StageFinished, StageStarted
 from dbopt.metrics.metric import Unit
 from dbopt.optimize.events import Result, StepFinished
@@ -16,7 +17,9 @@ from dbopt.render.events import reporter
 from dbopt.render.events_log import finished_text
 from dbopt.render.output import Format
 from dbopt.render.plan import target_document
-from dbopt.render.records import Column, write_records
+from dbopt.render.proof import COLUMNS as PROMISES
+from dbopt.render.proof import evidence_document, summary, verdict_document, verdict_rows
+from dbopt.render.records import Column, write_data, write_records
 from dbopt.render.table import table
 from dbopt.render.words import STYLES, plural, subject
 from dbopt.stats.coverage import LARGE_ROWS
@@ -108,15 +111,26 @@ class DemoReporter:
 
     def _finished(self, finished: Finished) -> None:
         output = self._output
+        verdicts = [verdict_document(one) for one in judge([finished.evidence])] if finished.evidence else []
         if output.format is Format.TABLE:
             output.out.write("\n")
             output.out.print(table(_PATHS, [_row(c, people=True) for c in finished.comparisons]))
             output.out.write("\n")
+            if verdicts:
+                output.out.print(table(PROMISES, verdict_rows(verdicts)))
+                output.out.write("\n")
+        elif verdicts and output.format is not Format.JSON:
+            write_data(output, PROMISES, verdict_rows(verdicts))
         else:
             columns, rows = [*_PATHS, *_FOR_PROGRAMS], [_row(c) for c in finished.comparisons]
-            write_records(output, "demo", "paths", columns, rows, more=_facts(finished))
+            proof: dict[str, object] = {}
+            if finished.evidence:
+                proof = {"promises": verdicts, "proof": evidence_document(finished.evidence)}
+            write_records(output, "demo", "paths", columns, rows, more={**_facts(finished), **proof})
         for line in _summary(finished):
             self._say(line)
+        if verdicts:
+            self._say(summary(verdicts))
 
 
 def _outcome(result: Loaded | Plan | Result | None) -> str:
