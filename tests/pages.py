@@ -9,13 +9,18 @@ A page is read as a person would use it, from top to bottom. Comments that no re
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 import shlex
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+
+from dbopt.client import Database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,6 +55,40 @@ class Block:
     line: int
     file: str | None = None
     why_not: str | None = None
+
+    @property
+    def printed(self) -> list[str]:
+        """What a block of Python says that it prints: `#> ...`."""
+        lines = map(str.strip, self.text.splitlines())
+        return [line.removeprefix("#>").strip() for line in lines if line.startswith("#>")]
+
+
+class Python:
+    """The interpreter of a page: what one block has defined, the next one knows. Modules of the page's own are imported
+    from the current folder; the blocks themselves are called app.py.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[str, Any] = {"__name__": "__main__"}
+        self._modules = set(sys.modules)
+
+    def run(self, block: Block) -> list[str]:
+        """What it prints, line by line."""
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            code = compile("\n" * block.line + block.text, "app.py", "exec", dont_inherit=True)
+            exec(code, self._names)
+        return [line.strip() for line in printed.getvalue().splitlines()]
+
+    def close(self) -> None:
+        """What the page has left open."""
+        for value in self._names.values():
+            if isinstance(value, Database):
+                value.close()
+        here = str(Path.cwd())
+        for name in set(sys.modules) - self._modules:
+            if str(getattr(sys.modules[name], "__file__", "")).startswith(here):
+                del sys.modules[name]
 
 
 @dataclass(slots=True, kw_only=True)

@@ -70,10 +70,19 @@ def test_yaml(block: pages.Block, tmp_path: Path) -> None:
 
 @EACH_PAGE
 def test_commands_run_as_written(
-    page: Path, database: Database, run_cli: Callable[..., Result], tmp_path: Path
+    page: Path,
+    database: Database,
+    run_cli: Callable[..., Result],
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """From top to bottom in one folder and one database, as a reader would."""
+    """From top to bottom in one folder and one database, as a reader would; Python in one session."""
     env = {"DATABASE_URL": database.conninfo}
+    monkeypatch.setenv("DATABASE_URL", database.conninfo)
+    monkeypatch.syspath_prepend(tmp_path)
+    python = pages.Python()
+    request.addfinalizer(python.close)
     for part in pages.parts(page):
         if isinstance(part, pages.Sql):
             database.sql(part.text)
@@ -82,6 +91,9 @@ def test_commands_run_as_written(
             path = tmp_path / part.file
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(part.text, encoding="utf-8")
+        elif part.language == "python" and part.why_not is None:
+            printed = [normal(line) for line in named(python.run(part), database)]
+            assert printed == [normal(line) for line in part.printed], f"{page.name}:{part.line}"
         for call in pages.calls(part) if part.why_not is None else ():
             has_table = call.words[0] != "export"  # it writes YAML, whoever reads it
             table = ["--format", "table"] if call.shown and has_table and "--format" not in call.words else []
@@ -93,11 +105,7 @@ def test_commands_run_as_written(
 
 def assert_shown(shown: list[str], result: Result, database: Database, where: str) -> None:
     """Each line that the page shows was printed, in order on its stream; `...` stands for lines cut out."""
-    place = describe(database.conninfo)
-    streams = [
-        [normal(line) for line in text.replace(place, SHOWN_PLACE).replace(database.name, SHOWN_DATABASE).splitlines()]
-        for text in (result.out, result.err)
-    ]
+    streams = [[normal(line) for line in named(text.splitlines(), database)] for text in (result.out, result.err)]
     for line in filter(None, map(normal, shown)):
         if line == "...":
             continue
@@ -107,12 +115,19 @@ def assert_shown(shown: list[str], result: Result, database: Database, where: st
         del stream[: stream.index(line) + 1]
 
 
+def named(lines: list[str], database: Database) -> list[str]:
+    """With the names of the pages for the database and its place."""
+    place = describe(database.conninfo)
+    return [line.replace(place, SHOWN_PLACE).replace(database.name, SHOWN_DATABASE) for line in lines]
+
+
 def normal(line: str) -> str:
     """Times, sizes and versions are another each time, and with them the width of columns."""
     line = re.sub(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?", "WHEN", line)
     line = re.sub(r"\d+(\.\d+)? (ms|s|min|h)\b( \d+ (s|min))?", "TIME", line)
     line = re.sub(r"\b\d+(\.\d+)?(kB|MB|GB|B)\b", "SIZE", line)
     line = re.sub(r"PostgreSQL \d+\.\d+", "PostgreSQL N", line)
+    line = re.sub(r"\bapp\.py:\d+", "app.py:LINE", line)
     return " ".join(re.sub(r"─+", "─", line).split())
 
 
