@@ -165,7 +165,7 @@ def _cache(cache: Mapping[str, Any]) -> Iterator[str]:
         "with_cache": "with the cache",
         "with_writes": f"with the cache, {cache['writes']:,} writes in between",
     }
-    yield f"{cache['reads']:,} reads each."
+    yield f"{cache['reads']:,} reads each, {cache['different']:,} of which nobody had asked before."
     yield ""
     yield from _table(heads, [_reading(title, cache[key]) for key, title in titles.items()])
 

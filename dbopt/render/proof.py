@@ -177,6 +177,7 @@ def _crowd(crowd: Crowd) -> dict[str, Any]:
 def _caching(caching: Caching) -> dict[str, Any]:
     return {
         "reads": caching.reads,
+        "different": caching.different,
         "writes": caching.writes,
         "without": _reading(caching.without),
         "with_cache": _reading(caching.with_cache),

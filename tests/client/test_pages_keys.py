@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -179,6 +180,36 @@ def test_a_subquery_may_have_all_of_that(blog: Database) -> None:
     assert len(all_of(blog, newest)) == len(_rows(blog, newest))
     ranked = sa.select(sa.select(Post.id, rank).subquery())
     assert all_of(blog, ranked, 2, order_by="-rank", unique="id") == _rows(blog, ranked.order_by(sa.desc("rank")))
+
+
+def test_nothing_that_tells_selects_apart_is_forgotten(db: Database) -> None:
+    """What is remembered of a select is used for others only with the same values, options and schemas."""
+    with db.begin() as session:
+        for schema, first in (("one", 10), ("two", 20)):
+            session.execute(sa.text(f"CREATE SCHEMA {schema}"))
+            session.execute(sa.text(f"CREATE TABLE {schema}.tag (id int PRIMARY KEY, name text)"))
+            insert = f"INSERT INTO {schema}.tag SELECT n, n::text FROM generate_series({first}, {first + 4}) AS n"
+            session.execute(sa.text(insert))
+
+    def ids(schema: str, *conditions: Any) -> list[int]:
+        what = sa.select(Tag).where(*conditions).execution_options(schema_translate_map={None: schema})
+        return [item.id for item in all_of(db, what, 2, order_by="-id")]
+
+    for _ in range(2):
+        assert ids("one") == [14, 13, 12, 11, 10]
+        assert ids("two") == [24, 23, 22, 21, 20]
+        for name in ("11", "12"):
+            assert ids("one", Tag.name == name) == [int(name)]
+    with db.begin() as session:
+        session.execute(sa.text("SET LOCAL search_path = one"))
+        here = db.within(session)
+        for least, names in itertools.product((11, 12), (["12", "13"], ["13", "14"])):
+            found = here.paginate(sa.select(Tag).where(Tag.id > least, Tag.name.in_(names))).items
+            assert [item.name for item in found] == [name for name in names if int(name) > least]
+        for option, is_loaded in ((orm.defer(Tag.name), False), (orm.undefer(Tag.name), True)):
+            session.expunge_all()
+            [item] = here.paginate(sa.select(Tag).where(Tag.id == 11).options(option)).items
+            assert ("name" not in sa.inspect(item).unloaded) is is_loaded
 
 
 def test_inherited(db: Database) -> None:

@@ -23,7 +23,7 @@ from dbopt.demo.proof.crowd import crowds
 from dbopt.demo.proof.judge import judge
 from dbopt.demo.proof.mixes import MIXES
 from dbopt.demo.proof.promises import PROMISES, Figure
-from dbopt.demo.proof.requests import Draw, Request, identifier, stream
+from dbopt.demo.proof.requests import Draw, Recorder, Request, different, identifier, stream
 from dbopt.demo.proof.values import USERS, Crowd, Evidence, Scale
 from dbopt.embedded.binaries import VARIABLE
 from dbopt.render import benchmarks_page
@@ -114,6 +114,7 @@ def test_a_run_measures_everything(evidence: Evidence) -> None:
     found = evidence.caching
     assert (found.without.hits, found.without.misses) == (0, 0)
     assert found.with_cache.hits + found.with_cache.misses == found.reads == SMALL.reads
+    assert found.with_cache.misses == found.different, "what was asked before is in the cache"
     assert found.with_writes.misses > found.with_cache.misses, "writes make answers invalid"
     assert evidence.settings.keys() >= {"server_version", "shared_buffers"}
 
@@ -298,11 +299,12 @@ def test_large_owners_are_asked_for_more_often_and_never_beyond_the_last() -> No
 def test_the_same_seed_asks_the_same(app: str) -> None:
     rows = dict(apps.get(app).book(ROWS).rows)
 
-    def asked(seed: str) -> list[str]:
+    def asked(seed: str) -> list[object]:
         draw = Draw(rows, seed)
-        return [f"{request.name} {draw.random.random()}" for request in islice(stream(MIXES[app].reads, draw), 50)]
+        return [request.ask(Recorder(), draw) for request in islice(stream(MIXES[app].reads, draw), 50)]
 
     assert asked("one") == asked("one") != asked("other")
+    assert different(MIXES[app].reads, Draw(rows, "one"), 50) == len(set(asked("one")))
 
 
 def test_every_request_of_the_mix_is_answered_and_cached(sample: Sample, pg: Server) -> None:

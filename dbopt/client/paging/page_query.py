@@ -1,11 +1,12 @@
 """A query that pages are made of: its keys, its fingerprint, and the statements that read it.
 
 What can be told from a statement without its values is remembered: working out what makes rows unique costs more than
-reading a page. The statements of a model in an order of names are remembered as they are.
+reading a page. Remembered as a whole are a model in an order of names, and selects of one with the same plain values.
 """
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,7 +21,7 @@ from dbopt.client.shape import shape
 from dbopt.values import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Sequence
 
     from dbopt.client.paging.keyset import Values
     from dbopt.client.shape import Model, Readable, Shape
@@ -29,6 +30,7 @@ T = TypeVar("T")
 
 REMEMBERED = 1_000  # queries, each some kilobytes at the most
 REMEMBERED_OF_ONE = 50  # statements: for each direction, and which values of a position are NULL
+LONGEST_VALUES = 1_000  # characters of the values of a statement that is remembered with them
 LIMIT = "dbopt_page_limit"  # a parameter
 
 
@@ -152,10 +154,15 @@ def _made(what: Model | Readable, order_by: Any, unique: Any, dialect: sa.Dialec
     asked = shape(what)
     statement = check_select(asked.statement)
     ordered = ordering.with_order(asked, statement, order_by)
-    items = ordering.items(asked, ordered, dialect)
     named = ordering.columns(asked, statement, unique)
     cache_key = ordered._generate_cache_key()  # as SQLAlchemy's own examples of caching do
     key = None if cache_key is None else (cache_key.key, *map(hash, named))
+    # Of Rows, columns may be asked for by objects of the caller's own statement. Execution options are in no cache key.
+    is_whole = cache_key is not None and asked.entity is not None and not statement.get_execution_options()
+    with_values = _values(cache_key.bindparams) if cache_key is not None and is_whole else None
+    if with_values is not None and (made := _queries.get((key, with_values))) is not None:
+        return made
+    items = ordering.items(asked, ordered, dialect)
     known = None if key is None else _known.get(key)
     if known is None:
         check_pageable(statement)
@@ -165,7 +172,22 @@ def _made(what: Model | Readable, order_by: Any, unique: Any, dialect: sa.Dialec
         if key is not None and sources.are_tables and all(isinstance(column, sa.Column) for column in named):
             _known[key] = known
     values = ordered.compile(dialect=dialect).binds.values() if cache_key is None else cache_key.bindparams
-    return Query(asked, ordered, _keys(items, known), fingerprint(known.text, values, dialect))
+    query = Query(asked, ordered, _keys(items, known), fingerprint(known.text, values, dialect))
+    if with_values is not None and _known.get(key) is known:
+        _queries[key, with_values] = query
+    return query
+
+
+def _values(parameters: Iterable[sa.BindParameter[Any]]) -> tuple[str, ...] | None:
+    """What they are, to the last digit; None where that is not certain of a value, or long."""
+    values = [parameter.effective_value for parameter in parameters]
+    if not all(type(value) in _PLAIN for value in values):
+        return None
+    said = tuple(map(repr, values))
+    return said if sum(map(len, said)) <= LONGEST_VALUES else None
+
+
+_PLAIN = frozenset((type(None), bool, int, str, uuid.UUID))
 
 
 def _worked_out(

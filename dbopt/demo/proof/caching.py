@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dbopt.client import Database
 from dbopt.demo.paths import SLOW_SHARE, percentile
 from dbopt.demo.proof.bill import between
-from dbopt.demo.proof.requests import Draw, stream
+from dbopt.demo.proof.requests import Draw, different, stream
 from dbopt.demo.proof.values import Caching, Reading
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def caching(conninfo: str, mix: Mix, rows: Mapping[str, int], reads: int, till: 
     _read(conninfo, mix, rows, min(reads, 1000), None, cached=False)  # the buffers of the server are warm from here on
     return Caching(
         reads=reads,
+        different=different(mix.reads, Draw(rows, SEED), reads),
         writes=reads // WRITE_EVERY,
         without=_read(conninfo, mix, rows, reads, till, cached=False),
         with_cache=_read(conninfo, mix, rows, reads, till, cached=True),

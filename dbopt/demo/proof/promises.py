@@ -100,7 +100,8 @@ def _keys_covered(evidence: Evidence) -> Figure:
 def _hit_ratio(evidence: Evidence) -> Figure:
     caching = evidence.caching
     writes = caching.with_writes.hit_ratio
-    note = f"of {caching.reads:,} reads" + (
+    new = _percent(caching.different / caching.reads)
+    note = f"of {caching.reads:,} reads, {new} asked for the first time" + (
         "" if writes is None else f"; {_percent(writes)} while 1 call in 100 writes"
     )
     return Figure(caching.with_cache.hit_ratio, note)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from hashlib import md5
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from dbopt.values import dataclass
@@ -47,6 +48,19 @@ class Request:
 def identifier(table: str, number: int) -> str:
     """As recipe.identifier has the server make it."""
     return f"c{number:08x}{md5(f'{table}{number}'.encode(), usedforsecurity=False).hexdigest()[:16]}"
+
+
+class Recorder:
+    """Stands for an application: an answer is what was asked."""
+
+    def __getattr__(self, name: str) -> Callable[..., tuple[object, ...]]:
+        return lambda *args, **options: (name, args, tuple(sorted(options.items())))
+
+
+def different(mix: Sequence[Request], draw: Draw, reads: int) -> int:
+    """How many of so many requests nobody has made before."""
+    asked = Recorder()
+    return len({request.ask(asked, draw) for request in islice(stream(mix, draw), reads)})
 
 
 def stream(mix: Sequence[Request], draw: Draw) -> Iterator[Request]:

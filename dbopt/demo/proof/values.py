@@ -98,9 +98,13 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caching:
-    """The same reads without the cache, with it, and with it while one call in a hundred writes."""
+    """The same reads without the cache, with it, and with it while one call in a hundred writes.
+
+    `different`: how many of them nobody had asked before, which no cache can have an answer to.
+    """
 
     reads: int
+    different: int
     writes: int  # of the third
     without: Reading
     with_cache: Reading
