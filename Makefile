@@ -42,7 +42,7 @@ types: .venv/installed
 bench: .venv/installed
 	@for script in bench/[a-z]*.py; do .venv/bin/python "$$script" $(ARGS) || exit; done
 
-# Both sample applications at full size, which takes half an hour and 8 GB of disk; writes docs/benchmarks.md.
+# Both sample applications at full size, which takes half an hour; writes docs/benchmarks.md.
 bench-apps: .venv/installed
 	@.venv/bin/python bench/apps.py --rows $(or $(ROWS),1000000) --pages docs $(ARGS)
 
