@@ -80,3 +80,10 @@ def test_of_no_statements_there_is_no_quantile() -> None:
     assert len(durations.NAMES) == len(durations.BOUNDS_MS) + 1
     assert durations.quantile_ms([0] * len(durations.NAMES), 0.95) is None
     assert durations.quantile_ms([0] * len(durations.BOUNDS_MS) + [3], 0.95) == durations.BOUNDS_MS[-1]
+
+
+def test_it_says_what_it_holds() -> None:
+    histogram = Histogram()
+    histogram.add(0.25)
+    histogram.add(0.5)
+    assert repr(histogram) == "Histogram(count=2, sum=0.75, max=0.5)"

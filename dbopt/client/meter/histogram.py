@@ -30,6 +30,9 @@ class Histogram:
         self.max = 0.0  # seconds
         self._buckets: list[int] | None = None  # not before it is needed: most have few values, or none
 
+    def __repr__(self) -> str:
+        return f"Histogram(count={self.count}, sum={self.sum:.6g}, max={self.max:.6g})"
+
     def add(self, seconds: float) -> None:
         """What is negative, as clocks go, is 0."""
         if seconds < 0:
