@@ -142,7 +142,7 @@ def run(connection: sa.Connection, statement: Composed, rows: Iterator[Sequence[
             connection_invalidated=is_lost,
             dialect=connection.dialect,
         ) from error
-    except Exception:
+    except Exception:  # of the rows' own making: the transaction is rolled back by whoever began it
         raise
     except BaseException as error:  # cancelled: as SQLAlchemy does it, nobody uses this connection again
         connection.invalidate(error)

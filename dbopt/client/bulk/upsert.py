@@ -176,7 +176,7 @@ class _Call:
                     done = self._write(session, piece, ())
                 self.done += done
                 self._tell()
-        except BaseException as error:
+        except BaseException as error:  # Ctrl-C, too: what was committed before stays
             error.committed = self.done  # type: ignore[attr-defined]
             error.add_note(
                 f"the first {self.done.rows} rows of the input are committed, in {self.done.batches} batches"

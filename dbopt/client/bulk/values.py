@@ -277,11 +277,11 @@ def _processed(
 ) -> Sequence[Any]:
     try:
         return [value if value is _NULL else process(value) for value in values]
-    except Exception:
+    except Exception:  # whatever a type of the application's own raises
         for number, value in zip(numbers, values, strict=True):
             try:
                 value is _NULL or process(value)
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001 - it is told by its name, as its words may hold the value
                 raise BadRow(
                     f"a {type(value).__name__} that the column's type refuses ({type(error).__name__})",
                     row=number,
