@@ -24,6 +24,7 @@ from dbopt.optimize import selectivity
 from dbopt.postgres import statistics
 from dbopt.sizes import btree, gin, other, together
 from dbopt.sizes.btree import PAGE_BYTES
+from dbopt.sizes.distinct import distinct_values
 from dbopt.sizes.elements import Source, of_scalar, of_values
 from dbopt.sizes.expression import columns_in, examine
 from dbopt.sizes.predicate import about_columns
@@ -97,7 +98,7 @@ class Estimator:
         for combination in statistics.COMBINED_STATISTICS.rows(self.conn, version, tables):
             self._combined[combination.table_oid].append(combination)
         about = statistics.WITH_EXPRESSION_STATISTICS.rows(self.conn, version, tables)
-        self._with_expressions = frozenset(row.table_oid for row in about)
+        self._with_expressions |= frozenset(row.table_oid for row in about)
         self._equal_image = frozenset(row.opclass for row in statistics.EQUAL_IMAGE.rows(self.conn, version))
         self._nondeterministic = frozenset(
             row.collation for row in statistics.NONDETERMINISTIC.rows(self.conn, version)
@@ -224,12 +225,17 @@ class Estimator:
         """What the values of a key consist of."""
         types = {column.column: column.type for column in self.actual.columns.get(table.oid, ())}
         names = [key.column] if key.expression is None else columns_in(key.expression, types)
-        found = self._column(table, names[0]) if len(names) == 1 else None
-        if found is None:
+        known_columns = [column for name in names if (column := self._column(table, name)) is not None]
+        if not known_columns or len(known_columns) < len(names):
             return None
+        found = max(known_columns, key=lambda column: (column.avg_width or 0, column.column))
         asked = table.oid, key
         if asked not in self._elements_of:
-            source = Source(table, found, types[found.column], key.expression)
+            beside = tuple(column.column for column in known_columns if column is not found)
+            if beside:  # there are as many texts as there are of the one that varies most
+                distinct = max(distinct_values(column, table.reltuples) for column in known_columns)
+                found = replace(found, n_distinct=distinct, common_freqs=[], bounds=None)
+            source = Source(table, found, types[found.column], key.expression, beside)
             known = of_values(self.conn, source, key.opclass, lambda ask: self._sampled(table, ask))
             if known is None and (values := self._key(table, key)) is not None:
                 known = of_scalar(values, key.opclass, table.reltuples)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from dbopt.values import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from dbopt.optimize.steps import Step
 
@@ -55,11 +55,13 @@ class Pace:
         busier tonight than it was.
         """
         method = method_of(step)
-        if method is None or step.estimate is None:
-            return None
+        return None if method is None or step.estimate is None else self.foreseen(method, step.estimate)
+
+    def foreseen(self, method: str, estimate: Mapping[str, float]) -> float | None:
+        """For an index of a method, of `size_bytes` on `table_bytes`."""
         here = [built for built in self._here if built.method == method]
         for work in (_moved, _written):
-            wanted = work(step.estimate.get("size_bytes"), step.estimate.get("table_bytes"))
+            wanted = work(estimate.get("size_bytes"), estimate.get("table_bytes"))
             if wanted is None:
                 continue
             measured = _measured(here, work)

@@ -63,6 +63,13 @@ class Explaining:
         row = self._conn.execute(_TYPES).fetchone()
         return tuple(row[0]) if row is not None else ()
 
+    def set(self, settings: Mapping[str, str]) -> None:
+        """They hold from here on. The plan that the session has kept of what is prepared is none any more."""
+        set_in_transaction(self._conn, settings)
+        if self._is_prepared and not self._server.has_generic_plan:
+            with self._undone():
+                self._conn.execute("/* dbopt: forget plans */ DISCARD PLANS")
+
     def explain(self, query: str, *, parameters: int, verbose: bool = True) -> list[dict[str, Any]]:
         """What EXPLAIN (FORMAT JSON) says; of a rule several documents, or none. With `parameters`, the statement was
         prepared before.

@@ -193,3 +193,42 @@ REFERENCING = Query(
     },
     {"oids": [1259]},
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Referenced:
+    """What a foreign key refers to, by the table that has it and the constraint's name."""
+
+    schema: str
+    table: str
+    constraint: str
+    referenced_schema: str
+    referenced_table: str
+    referenced_columns: list[str]
+
+
+REFERENCED = Query(
+    "referenced-columns",
+    Referenced,
+    {
+        (13,): """
+        /* dbopt: what some foreign keys refer to */
+        SELECT n.nspname::text AS schema, t.relname::text AS table, con.conname::text AS constraint,
+               rn.nspname::text AS referenced_schema, r.relname::text AS referenced_table,
+               (SELECT pg_catalog.array_agg(a.attname::text ORDER BY k.n)
+                  FROM pg_catalog.unnest(con.confkey) WITH ORDINALITY AS k(attnum, n)
+                  JOIN pg_catalog.pg_attribute AS a ON a.attrelid = con.confrelid AND a.attnum = k.attnum)
+                   AS referenced_columns
+          FROM ROWS FROM (pg_catalog.unnest(%(schemas)s::text[]), pg_catalog.unnest(%(tables)s::text[]),
+                          pg_catalog.unnest(%(constraints)s::text[])) AS w(schema, relation, name)
+          JOIN pg_catalog.pg_namespace AS n ON n.nspname = w.schema
+          JOIN pg_catalog.pg_class AS t ON t.relnamespace = n.oid AND t.relname = w.relation
+          JOIN pg_catalog.pg_constraint AS con ON con.conrelid = t.oid AND con.conname = w.name
+                                              AND con.contype = 'f'
+          JOIN pg_catalog.pg_class AS r ON r.oid = con.confrelid
+          JOIN pg_catalog.pg_namespace AS rn ON rn.oid = r.relnamespace
+         ORDER BY n.nspname, t.relname, con.conname
+        """
+    },
+    {"schemas": ["pg_catalog"], "tables": ["pg_class"], "constraints": ["none"]},
+)

@@ -132,3 +132,26 @@ EXTENSION_SCHEMAS = Query(
         """
     },
 )
+
+
+@dataclass(frozen=True, slots=True)
+class TakenName:
+    nspname: str
+    relname: str
+
+
+TAKEN_NAMES = Query(
+    "taken-names",
+    TakenName,
+    {
+        (13,): """
+        /* dbopt: the names that relations of some schemas have */
+        SELECT n.nspname::text AS nspname, c.relname::text AS relname
+          FROM pg_catalog.pg_class AS c
+          JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+         WHERE n.nspname = ANY (%(schemas)s::name[])
+         ORDER BY n.nspname, c.relname
+        """
+    },
+    example={"schemas": ["pg_catalog"]},
+)

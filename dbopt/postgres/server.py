@@ -86,6 +86,11 @@ class Server:
         return self.version >= (14,)
 
     @property
+    def has_expression_statistics(self) -> bool:
+        """CREATE STATISTICS on expressions."""
+        return self.version >= (14,)
+
+    @property
     def has_last_scan(self) -> bool:
         """pg_stat_get_lastscan."""
         return self.version >= (16,)

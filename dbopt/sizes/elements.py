@@ -85,12 +85,15 @@ _JSONB_KEYS = """
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the values of a key come from: a column of the table, `type` as SQL has it, and what is made of it."""
+    """Where the values of a key come from: a column of the table, `type` as SQL has it, and what is made of it.
+    `beside`: other columns that the expression takes, none of them as long.
+    """
 
     table: Table
     column: ColumnStatistics
     type: str
     expression: str | None = None
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +220,7 @@ def _of_statistics(conn: Connection, source: Source, elements: sql.Composable) -
     """From the values that ANALYZE keeps, where these stand for all."""
     found = source.column
     kept = len(found.common_freqs) + (found.bounds or 0)
-    if (found.avg_width or 0) > _KEPT_BYTES_MAX:
+    if (found.avg_width or 0) > _KEPT_BYTES_MAX or source.beside:
         return None
     if kept < min(_KEPT_LEAST, distinct_values(found, source.table.reltuples)):
         return None
@@ -280,13 +283,12 @@ def _sampled(source: Source) -> sql.Composed:
     rows = max(_SAMPLED_ROWS_LEAST, min(_SAMPLED_BYTES / max(source.column.avg_width or 0, 1), _SAMPLED_ROWS))
     return sql.SQL(
         """
-        SELECT s.value AS {column}, 1.0 / pg_catalog.count(*) OVER () AS dbopt_share
-          FROM (SELECT {column} AS value,
-                       pg_catalog.row_number() OVER (PARTITION BY (ctid::text::point)[0]) AS number
+        SELECT {columns}, 1.0 / pg_catalog.count(*) OVER () AS dbopt_share
+          FROM (SELECT {columns}, pg_catalog.row_number() OVER (PARTITION BY (ctid::text::point)[0]) AS dbopt_number
                   FROM ONLY {table} TABLESAMPLE SYSTEM ({percent}) REPEATABLE (0)) AS s
-         WHERE s.number <= {rows}"""
+         WHERE s.dbopt_number <= {rows}"""
     ).format(
-        column=sql.Identifier(source.column.column),
+        columns=sql.SQL(", ").join(map(sql.Identifier, (source.column.column, *source.beside))),
         table=sql.Identifier(source.table.schema, source.table.table),
         percent=100 * pages / max(source.table.relpages, 1),
         rows=math.ceil(rows / pages),

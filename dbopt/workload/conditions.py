@@ -94,7 +94,7 @@ _TYPE_NAMES = {
 # Of a plan alone, not of SQL: the result of an InitPlan is like a parameter, any other is not known beforehand.
 _INIT_PLAN = re.compile(r"\(InitPlan \d+\)\.col\d+")
 _SUB_PLAN = re.compile(r"\((?:alternatives: )?(?:hashed )?SubPlan \d+(?: or (?:hashed )?SubPlan \d+)*\)(?:\.col\d+)?")
-_SUB_PLAN_CALL = "dbopt_subplan()"
+SUB_PLAN_CALL = "dbopt_subplan()"  # stands for it in the trees
 _SUB_TEST = re.compile(r"(?<=\()(?:ANY|ALL|ROWCOMPARE) (?=\()")
 
 
@@ -104,7 +104,7 @@ def conditions(text: str, *, alias: str | None = None, types: Mapping[str, str] 
     `alias`: of the table that it is asked about, where two tables may meet. `types`: of its columns, as format_type
     writes them; where one is not known, a cast to text or character varying is taken to be harmless.
     """
-    return tuple(_condition(part, alias, types or {}) for part in _parts(text))
+    return tuple(_condition(part, alias, types or {}) for part in parts(text))
 
 
 def of_node(node: Node, relation: Relation | None, name: str = "Filter") -> tuple[Condition, ...]:
@@ -117,12 +117,12 @@ def of_node(node: Node, relation: Relation | None, name: str = "Filter") -> tupl
 
 
 @lru_cache(maxsize=256)
-def _parts(text: str) -> tuple[Tree, ...]:
-    """Several findings look at the same."""
+def parts(text: str) -> tuple[Tree, ...]:
+    """The trees of a conjunction, of which conditions() makes one Condition each; several look at the same."""
     from dbopt import grammar
 
     if "Plan " in text:
-        text = _SUB_TEST.sub("NOT ", _SUB_PLAN.sub(f"({_SUB_PLAN_CALL})", _INIT_PLAN.sub("$0", text)))
+        text = _SUB_TEST.sub("NOT ", _SUB_PLAN.sub(f"({SUB_PLAN_CALL})", _INIT_PLAN.sub("$0", text)))
     try:
         return tuple(_conjuncts(grammar.parse_expression(text)))
     except grammar.GrammarError:
@@ -150,7 +150,7 @@ class _Side:
 
     @classmethod
     def of(cls, tree: Tree) -> _Side:
-        return cls(tree, tuple(dict.fromkeys(_references(tree))))
+        return cls(tree, tuple(dict.fromkeys(references(tree))))
 
     def is_of(self, alias: str) -> bool:
         return bool(self.columns) and all(qualifier in (None, alias) for qualifier, _ in self.columns)
@@ -219,7 +219,7 @@ def _comparison(tree: A_Expr, alias: str | None, types: Mapping[str, str]) -> Co
     # compared with is another thing for each row.
     if not own.columns or own.qualifier in {qualifier for qualifier, _ in other.columns}:
         return None
-    if _SUB_PLAN_CALL in _text(other.tree):
+    if SUB_PLAN_CALL in sql_text(other.tree):
         return None
     if len({qualifier for qualifier, _ in own.columns}) > 1 or (alias is not None and not own.is_of(alias)):
         return None
@@ -235,7 +235,7 @@ def _comparison(tree: A_Expr, alias: str | None, types: Mapping[str, str]) -> Co
         f"{operator} ANY" if is_any else operator,
         function=function,
         cast=cast,
-        other_side=_text(other.tree),
+        other_side=sql_text(other.tree),
         pattern=pattern,
         other_columns=other.columns,
     )
@@ -287,7 +287,7 @@ def type_name(tree: TypeName) -> str:
 
 
 def _made(kind: Kind, side: _Side, operator: str | None, **more: object) -> Condition:
-    return Condition(kind, side.names, side.qualifier, _text(_unqualified(side.tree)), operator, **more)  # type: ignore[arg-type]
+    return Condition(kind, side.names, side.qualifier, sql_text(unqualified(side.tree)), operator, **more)  # type: ignore[arg-type]
 
 
 def _is_column(tree: Tree) -> bool:
@@ -299,7 +299,7 @@ def _name(tree: Tree) -> str:
     return name
 
 
-def _references(tree: Tree) -> Iterator[tuple[str | None, str]]:
+def references(tree: Tree) -> Iterator[tuple[str | None, str]]:
     """Every column, as (qualifier, name); a whole row is none."""
     import postgast
     from postgast.pg_query_pb2 import ColumnRef
@@ -309,7 +309,7 @@ def _references(tree: Tree) -> Iterator[tuple[str | None, str]]:
             yield (found.fields[-2].string.sval if len(found.fields) > 1 else None), found.fields[-1].string.sval
 
 
-def _unqualified(tree: Tree) -> Tree:
+def unqualified(tree: Tree) -> Tree:
     import postgast
     from postgast.pg_query_pb2 import ColumnRef
     from postgast.pg_query_pb2 import Node as Message
@@ -329,7 +329,8 @@ def _string(tree: Tree) -> str | None:
     return tree.a_const.sval.sval if is_string else None
 
 
-def _text(tree: Tree) -> str:
+def sql_text(tree: Tree) -> str:
+    """Empty where it cannot be written."""
     from dbopt import grammar
 
     try:

@@ -7,8 +7,9 @@ that ran it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import psycopg
 
@@ -37,6 +38,7 @@ _PLANNED = frozenset({"select_stmt", "insert_stmt", "update_stmt", "delete_stmt"
 _NO_SUCH_NAME = (psycopg.errors.UndefinedFunction, psycopg.errors.UndefinedObject)
 
 Path = tuple[str, ...]
+_Deed = TypeVar("_Deed")
 
 
 class Planner:
@@ -58,20 +60,44 @@ class Planner:
 
     def plan(self, query: str, userid: int | None) -> Planned | Unplanned:
         """For any values of its parameters. `userid`: who ran it. Raises psycopg errors if the connection is lost."""
+        answer = self._plans(query, userid, ())
+        return answer if isinstance(answer, Unplanned) else answer[0]
+
+    def plan_both(
+        self, query: str, userid: int | None, settings: Mapping[str, str]
+    ) -> tuple[Planned, Planned | None] | Unplanned:
+        """As `plan`, and as it would be with other settings; None: with those it is not planned in time."""
+        answer = self._plans(query, userid, (settings,))
+        return answer if isinstance(answer, Unplanned) else (answer[0], answer[1] if len(answer) > 1 else None)
+
+    def _plans(
+        self, query: str, userid: int | None, others: Sequence[Mapping[str, str]]
+    ) -> tuple[Planned, ...] | Unplanned:
+        """With the server's settings, then with each of the others as long as the server goes along."""
         tree = _tree(query)
         if isinstance(tree, Unplanned):
             return tree
 
-        def planned(asked: Explaining, guesses: Guesses, path: Path) -> Planned:
+        def planned(asked: Explaining, guesses: Guesses, path: Path) -> tuple[Planned, ...]:
             count = max(tree.numbers(guesses.places), default=0)
-            types = _types(asked, guesses) if count else ()
-            return Planned(
+            first = Planned(
                 query=guesses.text,
+                parameter_types=_types(asked, guesses) if count else (),
                 documents=tuple(asked.explain(guesses.text, parameters=count)),
                 planned_at=datetime.now(UTC),
-                parameter_types=types,
                 search_path=path,
             )
+            found = [first]
+            for other in others:
+                try:
+                    asked.set(other)
+                    documents = tuple(asked.explain(guesses.text, parameters=count))
+                except psycopg.Error:
+                    if self._conn.closed:
+                        raise
+                    break
+                found.append(replace(first, documents=documents))
+            return tuple(found)
 
         settings = {"statement_timeout": str(self._statement_timeout_ms)}
         return self._answer(tree, userid, settings, planned)
@@ -120,8 +146,8 @@ class Planner:
         tree: Tree,
         userid: int | None,
         settings: Mapping[str, str],
-        deed: Callable[[Explaining, Guesses, Path], Planned],
-    ) -> Planned | Unplanned:
+        deed: Callable[[Explaining, Guesses, Path], _Deed],
+    ) -> _Deed | Unplanned:
         """What the deed gives, in the first of the search paths in which the statement's names are found."""
         role = self._role(userid)
         path = role.schemas()

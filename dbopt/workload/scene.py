@@ -50,11 +50,17 @@ class Facts:
 
 
 def scenes_facts(conn: Connection, server: Server, plans: Sequence[Node]) -> Facts:
+    """What `facts_about` knows of the tables of some plans."""
+    names = {name for plan in plans for node in plan.walk() if (name := node.relation) is not None}
+    return facts_about(conn, server, names)
+
+
+def facts_about(conn: Connection, server: Server, tables: Iterable[Name]) -> Facts:
     """One round trip, and one more where an index has an expression or a predicate. `conn`: in autocommit.
 
     A table that is locked costs its indexes' expressions, and a moment. Raises psycopg.Error.
     """
-    names = sorted({name for plan in plans for node in plan.walk() if (name := node.relation) is not None})
+    names = sorted(tables)
     parameters = {"schemas": [schema for schema, _ in names], "names": [name for _, name in names]}
     relations: psycopg.Cursor[PlannedRelation]
     with conn.pipeline():

@@ -20,10 +20,11 @@ _FIELD = rf'(?:{_QUOTED}|[^",]*+)'
 _START = re.compile(rf"{STAMP} (?:{ZONE}),(?:{_QUOTED})?,(?:{_QUOTED})?,\d*,")
 # With user or database quoted: within a field each quote is written twice, so that no text can look like this.
 _SURE_START = re.compile(rf'{STAMP} (?:{ZONE}),(?:"[^"]+",(?:"[^"]*")?|,"[^"]+"),\d+,')
-# Time, user, database and process; 10th on: message and detail, context; from 14 on a query id as the 26th.
+# Time, user, database and process; from the 14th on message and detail, context, statement; from 14 on a query id as
+# the 26th.
 _RECORD = re.compile(
-    rf"([^,]+),({_FIELD}),({_FIELD}),(\d*)(?:,{_FIELD}){{9}},({_FIELD}),({_FIELD})(?:,{_FIELD}){{3}},({_FIELD})"
-    rf"(?:,{_FIELD}){{4}}(?:(?:,{_FIELD}){{2}},(-?\d*))?"
+    rf"([^,]+),({_FIELD}),({_FIELD}),(\d*)(?:,{_FIELD}){{9}},({_FIELD}),({_FIELD})(?:,{_FIELD}){{3}},({_FIELD}),({_FIELD})"
+    rf"(?:,{_FIELD}){{3}}(?:(?:,{_FIELD}){{2}},(-?\d*))?"
 )
 
 
@@ -37,7 +38,7 @@ def entries(lines: Iterator[str], skipped: Counter[str]) -> Iterator[Entry]:
         if match is None:
             skipped[CUT_OFF] += 1
             continue
-        at, user, dbname, pid, message, detail, context, query_id = match.groups()
+        at, user, dbname, pid, message, detail, context, statement, query_id = match.groups()
         yield Entry(
             at,
             pid or None,
@@ -47,6 +48,7 @@ def entries(lines: Iterator[str], skipped: Counter[str]) -> Iterator[Entry]:
             _unquoted(detail),
             _unquoted(context),
             int(query_id) if query_id else 0,
+            _unquoted(statement),
         )
 
 

@@ -46,6 +46,14 @@ def duration(message: str) -> Duration | None:
     return None
 
 
+# https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-STATEMENT-TIMEOUT, and whoever cancels it
+_CANCELED = ("canceling statement due to statement timeout", "canceling statement due to user request")
+
+
+def is_canceled(message: str) -> bool:
+    return message in _CANCELED
+
+
 def is_localized(message: str) -> bool:
     return _LOCALIZED.match(message) is not None
 

@@ -40,6 +40,7 @@ def entries(lines: Iterator[str], skipped: Counter[str]) -> Iterator[Entry]:
             _text(item.get("detail")) or "",
             _text(item.get("context")) or "",
             item["query_id"] if isinstance(item.get("query_id"), int) else 0,
+            _text(item.get("statement")) or "",
         )
 
 

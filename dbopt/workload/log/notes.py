@@ -23,7 +23,9 @@ EVERYTHING_BELOW_MS = 1.0
 
 @dataclass(slots=True)
 class Seen:
-    """Counts of entries. `unattributed`: without the database or user that was asked for."""
+    """Counts of entries. `unattributed`: without the database or user that was asked for. `canceled`: where those were
+    asked for.
+    """
 
     entries: int = 0
     durations: int = 0
@@ -32,6 +34,7 @@ class Seen:
     plans: int = 0
     nested: int = 0  # plans of statements in functions
     unreadable: int = 0  # plans
+    canceled: int = 0
 
 
 def nothing(name: str, seen: Seen) -> Error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TextIO
@@ -28,19 +29,21 @@ def read(
     user: str | None = None,
     since: datetime | None = None,
     literals: bool = False,
+    canceled: bool = False,
 ) -> LogWorkload:
     """What the log says about statements of a database, of a user, since a time. `literals`: each with one text as it
-    was logged, values and all; nothing else that leaves here has any.
+    was logged, values and all; nothing else that leaves here has any. `canceled`: those too that did not end by
+    themselves, apart from the others.
 
-    Raises Error for what is no log, and for a log without durations, with what to set.
+    Raises Error for what is no log, and for a log without durations (and without what was asked for), with what to set.
     """
     with opened(path) as lines:
         skipped: Counter[str] = Counter()
         name, entries = formats.entries(lines, skipped)
-        reader = _Reader(skipped, dbname, user, since, literals=literals)
+        reader = _Reader(skipped, dbname, user, since, literals=literals, canceled=canceled)
         for entry in entries:
             reader.take(entry)
-    if not reader.seen.durations:
+    if not reader.seen.durations and not reader.seen.canceled:
         raise notes.nothing(lines.name, reader.seen)
     if since is not None and reader.from_at is None:
         hint = "Set log_line_prefix = '%m [%p] %q%u@%d ' for the logs to come, or leave out --since."
@@ -52,7 +55,14 @@ class _Reader:
     """What is gathered entry by entry."""
 
     def __init__(
-        self, skipped: Counter[str], dbname: str | None, user: str | None, since: datetime | None, *, literals: bool
+        self,
+        skipped: Counter[str],
+        dbname: str | None,
+        user: str | None,
+        since: datetime | None,
+        *,
+        literals: bool,
+        canceled: bool,
     ) -> None:
         self.seen = notes.Seen()
         self.from_at: datetime | None = None
@@ -61,6 +71,7 @@ class _Reader:
         self._dbname, self._user, self._since = dbname, user, since
         self._clock = Clock()
         self._tally = Tally(literals=literals)
+        self._canceled = Tally(literals=literals) if canceled else None
         self._textless = Sum()
         self._announced: OrderedDict[str, tuple[Duration, str]] = OrderedDict()
 
@@ -72,7 +83,9 @@ class _Reader:
             self.to_at = at if self.to_at is None else max(self.to_at, at)
         found = durations.duration(entry.message)
         if found is None:
-            if durations.is_localized(entry.message):
+            if self._canceled is not None and durations.is_canceled(entry.message):
+                self._cancel(self._canceled, entry, at)
+            elif durations.is_localized(entry.message):
                 self.seen.localized += 1
                 self._skipped[notes.LOCALIZED] += 1
         elif found.ms is None:
@@ -87,6 +100,15 @@ class _Reader:
                 self._count(entry._replace(detail=announced[1]), at, announced[0]._replace(ms=found.ms))
             else:
                 self._count(entry, at, found)
+
+    def _cancel(self, tally: Tally, entry: Entry, at: datetime | None) -> None:
+        self.seen.canceled += 1
+        if (reason := self._unwanted(entry, at)) is not None:
+            self._skipped[reason] += 1
+        elif not entry.statement or durations.is_damaged(entry.statement):
+            self._skipped[CUT_OFF] += 1
+        else:
+            tally.add(entry, at, 0.0, Phase.STATEMENT, durations.planned(entry.statement), None)
 
     def _announce(self, entry: Entry, found: Duration) -> None:
         if entry.pid is not None:  # else the next duration may be somebody else's
@@ -137,7 +159,7 @@ class _Reader:
         tally = self._tally
         ranked = sorted(tally.statements.items(), key=lambda item: item[1].executions.total_ms, reverse=True)
         statements = tuple(
-            self._statement(fingerprint, found, with_plan=rank < DOCUMENTS_MAX)
+            self._statement(tally, fingerprint, found, with_plan=rank < DOCUMENTS_MAX)
             for rank, (fingerprint, found) in enumerate(ranked)
         )
         return LogWorkload(
@@ -161,10 +183,16 @@ class _Reader:
             shortest_ms=tally.shortest_ms,
             others=tally.others.executions.counters(),
             textless=self._textless.counters(),
+            canceled=() if self._canceled is None else tuple(self._often(self._canceled)),
         )
 
-    def _statement(self, fingerprint: str, found: Tallied, *, with_plan: bool) -> LogStatement:
-        query, traits = self._tally.identities.known[fingerprint]
+    def _often(self, tally: Tally) -> Iterator[LogStatement]:
+        """The most frequent first."""
+        for fingerprint, found in sorted(tally.statements.items(), key=lambda item: (-item[1].logged.calls, item[0])):
+            yield self._statement(tally, fingerprint, found, with_plan=False)
+
+    def _statement(self, tally: Tally, fingerprint: str, found: Tallied, *, with_plan: bool) -> LogStatement:
+        query, traits = tally.identities.known[fingerprint]
         document = None
         if with_plan and found.plan is not None:
             document = explained.document(found.plan)

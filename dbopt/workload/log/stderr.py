@@ -61,17 +61,19 @@ def is_carried(line: str) -> bool:
 class _Open:
     """An entry, as long as lines may be added to it."""
 
-    __slots__ = ("at", "context", "dbname", "detail", "message", "pid", "user")
+    __slots__ = ("at", "context", "dbname", "detail", "message", "pid", "statement", "user")
 
     def __init__(self, at: str | None, pid: str | None, user: str | None, dbname: str | None) -> None:
         self.at, self.pid, self.user, self.dbname = at, pid, user, dbname
         self.message: list[str] = []
         self.detail: list[str] = []
         self.context: list[str] = []
+        self.statement: list[str] = []
 
     def closed(self) -> Entry:
-        message, detail, context = ("\n".join(lines) for lines in (self.message, self.detail, self.context))
-        return Entry(self.at, self.pid, self.user, self.dbname, message, detail, context)
+        parts = (self.message, self.detail, self.context, self.statement)
+        message, detail, context, statement = ("\n".join(lines) for lines in parts)
+        return Entry(self.at, self.pid, self.user, self.dbname, message, detail, context, statement=statement)
 
 
 def entries(lines: Iterator[str], source: Lines, skipped: Counter[str], *, carried: bool) -> Iterator[Entry]:
@@ -126,9 +128,10 @@ def entries(lines: Iterator[str], source: Lines, skipped: Counter[str], *, carri
 
 
 def _part(entry: _Open | None, severity: str) -> list[str]:
-    if entry is None or severity not in ("DETAIL", "CONTEXT"):
+    if entry is None or severity not in ("DETAIL", "CONTEXT", "STATEMENT"):
         return []
-    return entry.detail if severity == "DETAIL" else entry.context
+    part: list[str] = getattr(entry, severity.lower())
+    return part
 
 
 def _prefix(text: str) -> tuple[str | None, str | None, str | None, str | None]:

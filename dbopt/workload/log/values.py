@@ -26,6 +26,7 @@ class Entry(NamedTuple):
     detail: str = ""
     context: str = ""
     query_id: int = 0
+    statement: str = ""  # of an error: what was running
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,8 @@ class LogStatement:
 class LogWorkload:
     """`statements`: the costliest first. `others`: executions of statements beyond the number that is told apart.
     `textless`: durations of which the log does not say whose they are. `skipped`: entries that count nowhere, by
-    reason.
+    reason. `canceled`, for those who have asked: what a timeout or somebody ended, the most frequent first; how long it
+    had run no log says, so that its time is 0.
     """
 
     from_at: datetime | None  # None: the log's lines have no time
@@ -66,3 +68,4 @@ class LogWorkload:
     shortest_ms: float | None  # of the logged executions: log_min_duration_statement is not above it
     others: Counters = Counters()
     textless: Counters = Counters()
+    canceled: tuple[LogStatement, ...] = ()

@@ -1,0 +1,1 @@
+"""What a statement asks of each table: which rows, in which order, which columns."""
