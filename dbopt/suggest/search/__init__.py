@@ -1,0 +1,1 @@
+"""Which of the candidates together are worth having."""
