@@ -55,6 +55,7 @@ generated: .venv/installed
 	@.venv/bin/python -m dbopt.render.findings_page docs
 	@.venv/bin/python -m dbopt.render.health_schema docs
 	@.venv/bin/python -m dbopt.render.workload_schema docs
+	@.venv/bin/python -m dbopt.render.suggest_schema docs
 	@.venv/bin/python -m dbopt.client.settings_page docs
 	@.venv/bin/python -m dbopt.store.fresh
 

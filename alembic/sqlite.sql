@@ -178,4 +178,18 @@ CREATE TABLE plan_shapes (
 	CONSTRAINT fk_plan_shapes_target_id FOREIGN KEY(target_id) REFERENCES targets (id)
 );
 CREATE INDEX ix_plan_shapes_target_id_queryid ON plan_shapes (target_id, queryid);
-INSERT INTO alembic_version VALUES ('0005');
+CREATE TABLE suggestions (
+	id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+	target_id INTEGER NOT NULL,
+	target_name TEXT NOT NULL,
+	promised_at DATETIME NOT NULL,
+	seen_at DATETIME,
+	dbopt_version TEXT NOT NULL,
+	schema_name TEXT NOT NULL,
+	table_name TEXT NOT NULL,
+	index_name TEXT NOT NULL,
+	packed BLOB NOT NULL,
+	CONSTRAINT fk_suggestions_target_id FOREIGN KEY(target_id) REFERENCES targets (id),
+	CONSTRAINT uq_suggestions_target_id_schema_name_table_name_index_name UNIQUE (target_id, schema_name, table_name, index_name)
+);
+INSERT INTO alembic_version VALUES ('0006');

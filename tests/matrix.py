@@ -46,6 +46,7 @@ OPTIMIZE_EVERYWHERE = (
     *("forecast", "identity", "manners", "partition_replace", "partitions", "plan", "queue", "serves", "twin"),
 )
 WORKLOAD_EVERYWHERE = ("command", "explain", "parameters", "sample", "scene", "sources")
+SUGGEST_EVERYWHERE = ("engine", "reading_accesses", "reading_prepare", "session", "tables")
 NOT_BETWEEN = (
     *("tests/chaos", "tests/demo", "tests/history", "tests/report", "tests/stats", "tests/store"),
     *("tests/test_docs.py", "tests/test_embedded.py"),
@@ -138,6 +139,7 @@ def left_out(binaries: Binaries, oldest: Binaries) -> list[str]:
         "client": CLIENT_EVERYWHERE,
         "optimize": OPTIMIZE_EVERYWHERE,
         "workload": WORKLOAD_EVERYWHERE,
+        "suggest": SUGGEST_EVERYWHERE,
     }
     single = [file for folder, kept in everywhere.items() for file in _others(folder, kept)]
     return [f"--ignore={path}" for path in (*single, *NOT_BETWEEN)]

@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, str] = {
     "metrics": "Connections, throughput, latency, hit ratios, I/O, WAL: now, or over a time that is kept.",
     "stats": "Sizes, rows, scans, vacuum state and index coverage, by table and by index.",
     "slow-queries": "The statements that cost most, how they are planned, and what would help.",
+    "suggest": "The indexes worth having for what a database runs, proved, as a spec to review.",
     "reset-metrics": "Keep what the counters said, then count anew: from a mark, or on the server too.",
     "snapshot": "Keep what the counters say now, for numbers over time: a line for cron.",
     "history": "Past runs of optimize, health over time, and any figure as a chart.",

@@ -20,10 +20,11 @@ def read(session: Session, target: Target, specs: SpecSet) -> tuple[ReplicaUse, 
     """One session on each replica, where the specs have a guard that asks. One that cannot be asked has a `problem`."""
     if not guard.is_asked(specs):
         return ()
-    return tuple(_ask(session, replica) for replica in session.replicas(target))
+    return tuple(ask(session, replica) for replica in session.replicas(target))
 
 
-def _ask(session: Session, replica: Target) -> ReplicaUse:
+def ask(session: Session, replica: Target) -> ReplicaUse:
+    """What one of them has scanned. One that cannot be asked has a `problem`."""
     name = replica.name or "without a name"
     try:
         with session.reading(replica) as (conn, server):

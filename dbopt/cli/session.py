@@ -148,7 +148,7 @@ class Session:
         shared = self.shared if target is None else replace(self.shared, target=[target], all_targets=False)
         words = ["dbopt", command, *(map(str, self._specs) if specs else ())]
         for flag, value in (("-h", shared.host), ("-p", shared.port), ("-U", shared.username), ("-d", shared.dbname)):
-            words += [flag, _without_password(value)] if value else []
+            words += [flag, without_password(value)] if value else []
         for name in shared.target or ():
             words += ["-t", name]
         words += ["--all-targets"] if shared.all_targets else []
@@ -174,7 +174,7 @@ class Session:
                 resolve(section)
 
 
-def _without_password(dbname: str) -> str:
+def without_password(dbname: str) -> str:
     """A connection string for people to paste: its password comes from ~/.pgpass or PGPASSWORD then."""
     from dbopt.postgres import dsn
 

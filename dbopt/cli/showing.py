@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import replace
 from datetime import timedelta
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from dbopt.cli.observed import Observed, Wishes
     from dbopt.cli.session import Session
+    from dbopt.cli.workload_windows import Windows
     from dbopt.snapshot.model import Interval
     from dbopt.store.plain import Session as Kept
     from dbopt.workload.finding import Relation
@@ -43,8 +45,7 @@ class Analysis:
 
 def show(session: Session, wishes: Wishes, wanted: str, analysis: Analysis | None) -> int:
     """Raises UsageError where there is no such statement, or --analyze lacks a value."""
-    if not _QUERYID.fullmatch(wanted) and not _FINGERPRINT.fullmatch(wanted):
-        raise UsageError(f"{wanted} is no queryid", hint="dbopt slow-queries lists them.")
+    check_id(wanted)
     from dbopt.cli.workloads import Workloads
     from dbopt.render.statement import write_statement
 
@@ -55,16 +56,15 @@ def show(session: Session, wishes: Wishes, wanted: str, analysis: Analysis | Non
             observed.begin()
             workloads.wait()
         detail = _detail(observed, wishes, wanted, analysis)
-        write_statement(session.output, observed.about, detail, literals=wishes.literals)
+        # Suggest looks at the database that is connected to.
+        suggest = None if wishes.database is not None else functools.partial(session.call, "suggest", specs=False)
+        write_statement(session.output, observed.about, detail, literals=wishes.literals, suggest=suggest)
     return EXIT_DONE
 
 
 def _detail(observed: Observed, wishes: Wishes, wanted: str, analysis: Analysis | None) -> Detail:
     windows, lacks = observed.windows()
-    first = [int(wanted)] if _QUERYID.fullmatch(wanted) else []
-    every, _ = observed.every(windows, first=first)
-    statement = next((item for item in every if _is_it(item, wanted)), None) or _idle(observed, wanted)
-    [statement] = observed.told([statement])
+    [statement] = observed.told([looked_up(observed, windows, wanted)])
     if wishes.plans:
         [statement] = observed.planning.planned([statement], observed.knowledge.target_id, afresh=True)
     if analysis is not None:
@@ -81,6 +81,19 @@ def _detail(observed: Observed, wishes: Wishes, wanted: str, analysis: Analysis 
         notes=windows.notes,
         lacks=lacks,
     )
+
+
+def check_id(wanted: str) -> None:
+    """Before anybody connects. Raises UsageError for what is neither a queryid nor a fingerprint."""
+    if not _QUERYID.fullmatch(wanted) and not _FINGERPRINT.fullmatch(wanted):
+        raise UsageError(f"{wanted} is no queryid", hint="dbopt slow-queries lists them.")
+
+
+def looked_up(observed: Observed, windows: Windows, wanted: str) -> Statement:
+    """By queryid or fingerprint, without its text. Raises UsageError where there is none."""
+    first = [int(wanted)] if _QUERYID.fullmatch(wanted) else []
+    every, _ = observed.every(windows, first=first)
+    return next((item for item in every if _is_it(item, wanted)), None) or _idle(observed, wanted)
 
 
 def _is_it(statement: Statement, wanted: str) -> bool:

@@ -334,6 +334,9 @@ def _list(session: Session, wishes: Any) -> int:
                 call=lambda *options, target=None: session.call(
                     "slow-queries", *options, *elsewhere, specs=False, target=target
                 ),
+                suggest=None
+                if elsewhere  # it looks at the database that is connected to
+                else lambda *options, target=None: session.call("suggest", *options, specs=False, target=target),
                 sort=wishes.sort,
                 event=wishes.every is not None,
             )

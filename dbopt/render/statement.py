@@ -14,7 +14,7 @@ from dbopt.units import format_bytes
 from dbopt.workload.model import Planned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from rich.text import Text
 
@@ -27,10 +27,13 @@ _INDEXES_MAX = 12  # of one table
 _INDENT = "  "
 
 
-def write_statement(output: Output, about: About, detail: Detail, *, literals: bool = False) -> None:
+def write_statement(
+    output: Output, about: About, detail: Detail, *, literals: bool = False, suggest: Callable[..., str] | None = None
+) -> None:
+    """`suggest`: a call of suggest with these words, as it can be pasted; None: it cannot look at this statement."""
     match output.format:
         case Format.TABLE:
-            _write(output.out, about, detail, literals)
+            _write(output.out, about, detail, literals, suggest)
         case Format.MARKDOWN:
             from dbopt.render.workload_markdown import statement_page
 
@@ -51,17 +54,19 @@ def write_statement(output: Output, about: About, detail: Detail, *, literals: b
                 output.note(f"note: not known: {reason}" + (f" ({hint})" if hint else ""))
 
 
-def _write(out: Stream, about: About, detail: Detail, literals: bool) -> None:
+def _write(out: Stream, about: About, detail: Detail, literals: bool, suggest: Callable[..., str] | None) -> None:
     from rich.text import Text
 
     screen = Screen.of(out)
-    for line in _lines(screen, about, detail, out.color):
+    for line in _lines(screen, about, detail, out.color, suggest):
         out.print(line if isinstance(line, Text) else Text(line))
     if literals:
         out.write("note: the text holds values (--show-literals): look before you pass this on\n")
 
 
-def _lines(screen: Screen, about: About, detail: Detail, color: bool) -> Iterator[Text | str]:
+def _lines(
+    screen: Screen, about: About, detail: Detail, color: bool, suggest: Callable[..., str] | None
+) -> Iterator[Text | str]:
     from rich.text import Text
 
     def said(text: str) -> list[str]:
@@ -88,6 +93,11 @@ def _lines(screen: Screen, about: About, detail: Detail, color: bool) -> Iterato
     yield from _plan(screen, detail)
     yield from _findings(screen, detail)
     yield from _specs(detail)
+    wanting = workload_words.mendable(statement)
+    if suggest is not None and wanting is not None:
+        yield ""
+        yield from said(f"{workload_words.SUGGEST}:")
+        yield f"{_INDENT}{suggest('--slow-query', wanting)}"
     notes = (*detail.span.breaks, *detail.notes)
     if notes or detail.lacks:
         yield ""

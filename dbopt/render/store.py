@@ -39,6 +39,7 @@ _WORDS = {
     "statement_traits": ("statement's traits", "statements' traits"),
     "statement_plans": ("plan", "plans"),
     "plan_shapes": ("plan's time", "plans' times"),
+    "suggestions": ("suggestion", "suggestions"),
 }
 
 

@@ -24,17 +24,19 @@ def write_workloads(
     several: bool,
     literals: bool,
     call: Callable[..., str] | None,
+    suggest: Callable[..., str] | None = None,
     sort: Sort = Sort.TOTAL,
     event: bool = False,
 ) -> None:
     """`several`: of several targets, be they all there or not. `literals`: texts hold values. `call`: a call of
-    slow-queries with these words, as it can be pasted. `sort`: by what they are ranked. `event`: JSON on one line.
+    slow-queries with these words, as it can be pasted; `suggest`: of suggest, where that can look at them. `sort`: by
+    what they are ranked. `event`: JSON on one line.
     """
     match output.format:
         case Format.TABLE:
             from dbopt.render.workload_table import write_table
 
-            write_table(output.out, found, several=several, literals=literals, call=call, sort=sort)
+            write_table(output.out, found, several=several, literals=literals, call=call, suggest=suggest, sort=sort)
             return
         case Format.MARKDOWN:
             from dbopt.render.workload_markdown import page

@@ -57,9 +57,9 @@ def statement_page(about: About, detail: Detail, *, literals: bool) -> str:
     screen = Screen(columns=UNLIMITED, encoding="utf-8", has_all=True)
     for number, tree in enumerate(detail.plans):
         plan = "\n".join(line.plain.rstrip() for line in drawn(screen, tree, found(statement) if number == 0 else {}))
-        lines += ["", "Plan:", "", *_fenced("text", plan)]
+        lines += ["", "Plan:", "", *fenced("text", plan)]
     if detail.relations:
-        lines += ["", "Tables:", "", *_fenced("text", "\n".join(relation_lines(screen, detail.relations, "")))]
+        lines += ["", "Tables:", "", *fenced("text", "\n".join(relation_lines(screen, detail.relations, "")))]
     said = list(_notes((*detail.span.breaks, *detail.notes), detail.lacks))
     lines += ["", *said] if said else []
     lines += ["", _VALUES_NOTE] if literals else []
@@ -126,13 +126,13 @@ def _body(statement: Statement, text: str | None, now: datetime) -> list[str]:
     if statement.query is None:
         lines = [escaped(workload_words.no_text(statement))]
     else:
-        lines = _fenced("sql", spelled(text or statement.query))
+        lines = fenced("sql", spelled(text or statement.query))
     said = [f"- {line}" for line in _facts(statement, now)]
     lines += ["", *said] if said else []
     for item in statement.advice:
         if item.spec is not None:
             lines += ["", f"For {escaped(item.code)}, an entry of an index spec:", ""]
-            lines += _fenced("yaml", "\n".join(yaml_lines(item.spec)))
+            lines += fenced("yaml", "\n".join(yaml_lines(item.spec)))
     return lines
 
 
@@ -147,19 +147,19 @@ def _facts(statement: Statement, now: datetime) -> Iterator[str]:
         yield f"plan: {escaped(plan)}"
     unplanned = workload_words.why_unplanned(statement)
     if unplanned is not None:
-        yield f"no plan: {escaped(unplanned.reason)}" + (f". {_pasted(unplanned.hint)}" if unplanned.hint else "")
+        yield f"no plan: {escaped(unplanned.reason)}" + (f". {pasted(unplanned.hint)}" if unplanned.hint else "")
     yield from (f"**{escaped(workload_words.flip(flip, now))}**" for flip in statement.flips)
     yield from map(_advice, statement.advice)
 
 
 def _advice(item: Advice) -> str:
     said = f"**{escaped(item.code)}**: {escaped(item.message)}"
-    return "<br>".join([said, *([escaped(item.why)] if item.why else []), *([_pasted(item.hint)] if item.hint else [])])
+    return "<br>".join([said, *([escaped(item.why)] if item.why else []), *([pasted(item.hint)] if item.hint else [])])
 
 
-def _pasted(hint: str) -> str:
+def pasted(hint: str) -> str:
     """Commands and SQL as code, sentences as they are."""
-    return "<br>".join(_code(line) if is_pasted(line) else escaped(line) for line in spelled(hint).split("\n"))
+    return "<br>".join(code(line) if is_pasted(line) else escaped(line) for line in spelled(hint).split("\n"))
 
 
 def _left_out(others: Others) -> Iterator[str]:
@@ -175,7 +175,7 @@ def _notes(notes: Sequence[str], lacks: Sequence[tuple[str, str | None]]) -> Ite
     for note in notes:
         yield f"- {escaped(note)}"
     for reason, hint in lacks:
-        yield f"- not known: {escaped(reason)}" + (f"<br>{_pasted(hint)}" if hint else "")
+        yield f"- not known: {escaped(reason)}" + (f"<br>{pasted(hint)}" if hint else "")
 
 
 def escaped(text: str) -> str:
@@ -183,7 +183,7 @@ def escaped(text: str) -> str:
     return _MARKUP.sub(r"\\\g<0>", visible(text))
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
     """As code inside a line."""
     text = visible(text)
     ticks = "`" * (_longest(text) + 1)
@@ -191,7 +191,7 @@ def _code(text: str) -> str:
     return f"{ticks}{blank}{text}{blank}{ticks}"
 
 
-def _fenced(language: str, text: str) -> list[str]:
+def fenced(language: str, text: str) -> list[str]:
     fence = "`" * max(3, _longest(text) + 1)
     return [f"{fence}{language}", *text.split("\n"), fence]
 

@@ -42,6 +42,7 @@ def write_table(
     literals: bool,
     call: Call | None,
     sort: Sort,
+    suggest: Call | None = None,
 ) -> None:
     from rich.text import Text
 
@@ -49,7 +50,7 @@ def write_table(
     for number, (about, workload) in enumerate(found):
         if number:
             out.write("\n")
-        typed = _call(call, about) if several else call
+        typed = (_call(call, about), _call(suggest, about)) if several else (call, suggest)
         for line in _lines(screen, about, workload, typed, sort):
             out.print(line if isinstance(line, Text) else Text(line))
     if literals and found:
@@ -64,7 +65,9 @@ def _call(call: Call | None, about: About) -> Call | None:
     return lambda *words: call(*words, target=name)
 
 
-def _lines(screen: Screen, about: About, workload: Workload, call: Call | None, sort: Sort) -> Iterator[Text | str]:
+def _lines(
+    screen: Screen, about: About, workload: Workload, calls: tuple[Call | None, Call | None], sort: Sort
+) -> Iterator[Text | str]:
     from rich.text import Text
 
     def said(text: str) -> list[str]:
@@ -84,7 +87,7 @@ def _lines(screen: Screen, about: About, workload: Workload, call: Call | None, 
         yield ""
         yield from _table(screen, workload, shown)
         yield ""
-    yield from _rest(screen, workload, dropped, call)
+    yield from _rest(screen, workload, dropped, *calls)
 
 
 def _table(screen: Screen, workload: Workload, shown: Sequence[Shown]) -> Iterator[Text | str]:
@@ -194,7 +197,9 @@ def _waits(statement: Statement) -> str:
     return f"waits{whole}: {', '.join(said)}{f' and {more} more' if more > 0 else ''}"
 
 
-def _rest(screen: Screen, workload: Workload, dropped: Sequence[str], call: Call | None) -> Iterator[Text | str]:
+def _rest(
+    screen: Screen, workload: Workload, dropped: Sequence[str], call: Call | None, suggest: Call | None
+) -> Iterator[Text | str]:
     """What is not shown, what is not known, and what to type next."""
     from rich.text import Text
 
@@ -227,3 +232,7 @@ def _rest(screen: Screen, workload: Workload, dropped: Sequence[str], call: Call
     more = ", with the index as YAML for a spec" if pasted else ""
     yield from said(f"one in depth{more}:")
     yield f"  {call('show', ident)}"
+    wanting = next(filter(None, map(workload_words.mendable, workload.statements)), None)
+    if suggest is not None and wanting is not None:
+        yield from said(f"{workload_words.SUGGEST}:")
+        yield f"  {suggest('--slow-query', wanting)}"

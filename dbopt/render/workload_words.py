@@ -247,6 +247,14 @@ def ident(statement: Statement) -> str | None:
     return statement.fingerprint if statement.queryid is None else str(statement.queryid)
 
 
+SUGGEST = "the index worth having for one, with what it would bring and cost"
+
+
+def mendable(statement: Statement) -> str | None:
+    """What `suggest --slow-query` takes, of a statement that an index would help."""
+    return ident(statement) if any(item.spec is not None for item in statement.advice) else None
+
+
 def no_text(statement: Statement) -> str:
     kind = "" if statement.kind is Kind.UNKNOWN else f"; {statement.kind}"
     return f"(text not known: hidden from this role, or gone{kind})"

@@ -218,7 +218,8 @@ class _Document:
             if first >= end:
                 break
             for place in range(max(first, begin), min(last, end)):
-                masked[place - begin] = "x"
+                if self.text[place] != "\n":  # the last one of a block is where a comment begins
+                    masked[place - begin] = "x"
         yield from (found[1].rstrip() for found in re.finditer(r"(?:^|(?<=\s))(#.*)$", "".join(masked), re.MULTILINE))
 
     def changed(self, done: Iterable[Sequence[Change]], added: Sequence[Change]) -> str:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from dbopt.spec.words import plain
+
 WIDTH = 100  # characters; longer lists stand one item a line, longer texts are folded
 
 # What only looks odd between quotes: storage parameters as PostgreSQL writes them.
@@ -30,6 +32,16 @@ class Parameter(str):
     """The value of a storage parameter or of an operator class's option: a number stands as one."""
 
     __slots__ = ()
+
+
+class Remarked(dict[str, Value]):
+    """A mapping with a comment above it, where it stands in lines of its own."""
+
+    __slots__ = ("remark",)
+
+    def __init__(self, values: Mapping[str, Value], remark: str) -> None:
+        super().__init__(values)
+        self.remark = remark
 
 
 def file_head(*, domain: str, schema: str, schema_file: str, about: Sequence[str]) -> list[str]:
@@ -96,14 +108,17 @@ def node_count(value: Value) -> int:
 
 
 def _item_lines(item: Value, indent: int) -> list[str]:
+    remark = [f"{' ' * indent}# {plain(item.remark)}"] if isinstance(item, Remarked) else []
     line = " " * indent + "- " + flow(item)
     if (len(line) <= WIDTH and not _has_lines(item)) or not isinstance(item, Mapping):
-        return [line]
-    return entry_lines(item, indent)
+        return [*remark, line]
+    return [*remark, *entry_lines(item, indent)]
 
 
 def _has_lines(value: Value) -> bool:
-    """Whether an SQL text of several lines is in it, which reads better in a block."""
+    """Whether an SQL text of several lines is in it, which reads better in a block, or a comment."""
+    if isinstance(value, Remarked):
+        return True
     if isinstance(value, Mapping):
         return any(key in _SQL_KEYS and isinstance(item, str) and "\n" in item for key, item in value.items())
     return isinstance(value, Sequence) and not isinstance(value, str) and any(map(_has_lines, value))

@@ -169,6 +169,19 @@ _TABLES = (
         texts=("queryid",),
     ),
     _Table(
+        "suggestion",
+        (
+            *("id", "target_id", "target_name", "promised_at", "seen_at", "dbopt_version", "schema_name"),
+            *("table_name", "index_name", "packed"),
+        ),
+        """
+        SELECT id, target_id, target_name, promised_at, seen_at, dbopt_version, schema_name, table_name,
+               index_name, packed
+          FROM suggestions WHERE id > :id AND promised_at >= :since ORDER BY id LIMIT :rows_max
+        """,
+        moments=("promised_at", "seen_at"),
+    ),
+    _Table(
         "mark",
         ("id", "target_id", "target_name", "marked_at", "kind", "scope", "os_user", "role"),
         """

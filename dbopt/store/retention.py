@@ -120,6 +120,11 @@ _AGED = (
         "SELECT target_id, queryid, length(packed) FROM statement_plans WHERE planned_at < :before LIMIT :rows_max",
         "DELETE FROM statement_plans WHERE target_id = :key AND queryid = :second",
     ),
+    _Kind(
+        "suggestions",
+        "SELECT id, 0, length(packed) FROM suggestions WHERE promised_at < :before LIMIT :rows_max",
+        "DELETE FROM suggestions WHERE id = :key",
+    ),
     # Of a database that nobody has asked for so long: there is none any more.
     _Kind(
         "snapshot_heads",

@@ -33,6 +33,7 @@ _COUNTS = """
     UNION ALL SELECT 14 AS place, 'statement_traits' AS name, count(*) AS found FROM statement_traits
     UNION ALL SELECT 15 AS place, 'statement_plans' AS name, count(*) AS found FROM statement_plans
     UNION ALL SELECT 16 AS place, 'plan_shapes' AS name, count(*) AS found FROM plan_shapes
+    UNION ALL SELECT 17 AS place, 'suggestions' AS name, count(*) AS found FROM suggestions
     ORDER BY place
 """
 _REACH = """
@@ -40,7 +41,8 @@ _REACH = """
            (SELECT max(taken_at) FROM snapshot_heads), (SELECT min(started_at) FROM runs),
            (SELECT max(started_at) FROM runs), (SELECT min(first_at) FROM health_checks),
            (SELECT max(last_at) FROM health_checks), (SELECT min(first_at) FROM plan_shapes),
-           (SELECT max(last_at) FROM plan_shapes)
+           (SELECT max(last_at) FROM plan_shapes), (SELECT min(promised_at) FROM suggestions),
+           (SELECT max(promised_at) FROM suggestions)
 """
 
 _FILE_PAGES = (

@@ -276,3 +276,21 @@ plan_shapes = sa.Table(
     sa.Index(None, "target_id", "queryid"),
     sqlite_autoincrement=True,
 )
+
+# What `dbopt suggest` has promised of an index when it wrote it into a spec: of each name the last promise.
+suggestions = sa.Table(
+    "suggestions",
+    metadata,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("target_id", _Id, sa.ForeignKey("targets.id"), nullable=False),
+    sa.Column("target_name", sa.Text, nullable=False),
+    sa.Column("promised_at", Utc, nullable=False),
+    sa.Column("seen_at", Utc),  # NULL until a review finds the index
+    sa.Column("dbopt_version", sa.Text, nullable=False),
+    sa.Column("schema_name", sa.Text, nullable=False),
+    sa.Column("table_name", sa.Text, nullable=False),
+    sa.Column("index_name", sa.Text, nullable=False),
+    sa.Column("packed", sa.LargeBinary, nullable=False),  # JSON, compressed by zlib
+    sa.UniqueConstraint("target_id", "schema_name", "table_name", "index_name"),
+    sqlite_autoincrement=True,
+)

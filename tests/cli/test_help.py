@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).parents[2] / "docs"
 SNAPSHOTS = Path(__file__).parent / "snapshots"
-EXAMPLES_OF_OTHERS = {"demo", "slow-queries"}  # with a server, or statements, of their own; their own tests run them
+# With a server, or statements, of their own; their own tests run them.
+EXAMPLES_OF_OTHERS = {"demo", "slow-queries", "suggest"}
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ SECRET = "s3cr3t-Pa55"
             "pla",
             'dbopt: error: unknown command "pla"\n'
             "  detail: commands: init, lint, plan, optimize, export, migration, health, metrics, stats, slow-queries,"
-            " reset-metrics, snapshot, history, report, store, demo\n"
+            " suggest, reset-metrics, snapshot, history, report, store, demo\n"
             "  hint: Did you mean plan?\n",
         ),
         ("--verbos plan", "dbopt: error: unknown option --verbos\n  hint: Did you mean --verbose? Try dbopt --help.\n"),

@@ -32,6 +32,7 @@ READING: dict[str, tuple[tuple[str, ...], set[Family]]] = {
     "snapshot": ((), SUMMARY | LISTS),
     "reset-metrics": ((), SUMMARY | LISTS),
     "slow-queries": ((), {Family.SERVER, Family.STATEMENTS}),
+    "suggest": ((), {Family.SERVER, Family.STATEMENTS}),
 }
 # The store is what they are for: they have no other way.
 NEED_A_STORE = {"snapshot", "reset-metrics"}
@@ -41,7 +42,7 @@ ASIDE = [name for name in READING if name not in NEED_A_STORE]
 @pytest.fixture
 def run(run_cli: Run, database: Database, tmp_path: Path) -> Run:
     def call(name: str, *options: str, store: str | None = None) -> Result:
-        if name == "slow-queries":
+        if Family.STATEMENTS in READING[name][1]:
             database.sql("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
         database_and_store = {"DBOPT_DSN": database.conninfo, "DBOPT_STORE_URL": store or url(tmp_path)}
         return run_cli(name, *READING[name][0], *options, env=database_and_store)

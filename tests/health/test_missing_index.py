@@ -13,6 +13,7 @@ from dbopt.health.check import Gap
 from dbopt.health.checks.missing_index import CHECK, SCANNING_STATEMENTS, ScanningStatement
 from dbopt.health.deltas import Counters, Sample
 from dbopt.health.judge import judge
+from dbopt.health.suggesting import on_table, remark
 from dbopt.postgres.tables import TABLE_STATE, TableState
 from tests.health.looks import look_at, only, run_check, sample_of, subjects
 from tests.health.rows import NOW, facts
@@ -105,7 +106,17 @@ def test_statements_are_named() -> None:
     assert finding.detail.endswith("maybe by SELECT * FROM app.orders WHERE email = $1 AND x = ? (60 calls of 10.0 ms)")
     assert finding.remedy is not None
     assert "EXPLAIN (GENERIC_PLAN) SELECT * FROM app.orders" in finding.remedy
+    assert finding.remedy.startswith("dbopt suggest --table app.orders\n-- See which condition")
     assert "orders_old" not in finding.detail
+
+
+def test_a_name_that_breaks_the_line_is_in_no_command() -> None:
+    """Whoever names a table must not write what somebody pastes."""
+    odd = 'app."orders\nDROP TABLE x; --"'
+    assert on_table(odd) is None
+    assert remark(odd, "looks", "--drop") == ""
+    quoted = remark('app."Odd ""one"""', "looks", "--drop")
+    assert quoted == '  -- dbopt suggest --drop --table \'app."Odd ""one"""\' looks'
 
 
 def test_without_statements_the_remedy_says_how_to_find_them() -> None:

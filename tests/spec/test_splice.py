@@ -57,6 +57,11 @@ def test_one_value() -> None:
     assert change(TEXT, A, name="b") == ["-  - name: a           # its name", "+  - name: b           # its name"]
 
 
+def test_a_comment_in_the_first_column_behind_a_text_of_several_lines() -> None:
+    text = "spec: 1\ndomain: d\nindexes:\n  - name: a\n    table: t\n    why: b\n# end\n"
+    assert change(text, (4, 5), why="c\nd") == ["-    why: b", "+    why: |-", "+      c", "+      d"]
+
+
 def test_comments_inside_of_what_is_replaced_stand_above_it() -> None:
     assert change(TEXT, A, keys=["x", "z"]) == [
         "-    keys:             # order matters",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
 import io
 import json
@@ -10,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 from dbopt.errors import Error
@@ -21,6 +23,8 @@ from tests.workload.logs import PLANNED, SECRET, Logging, logging, ordinary, pla
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from psycopg import Connection
 
     from dbopt import embedded
 
@@ -127,6 +131,30 @@ def test_prefixes(server: Logging, plain: dict[str, Path], name: str) -> None:
     assert (found.users, found.dbnames) == ((("postgres",), ("postgres",)) if knows_session else ((), ()))
     assert reading.from_at is not None
     assert abs((datetime.now(UTC) - reading.from_at).total_seconds()) < 3600
+
+
+def test_what_was_canceled_is_told_to_those_who_ask(server: Logging) -> None:
+    """It has no duration, and never reaches pg_stat_statements."""
+
+    def stopped(conn: Connection) -> None:
+        conn.execute("SET statement_timeout = '20ms'")
+        for number in range(3):
+            with contextlib.suppress(psycopg.errors.QueryCanceled):
+                conn.execute(f"SELECT pg_sleep({60 + number})\nFROM orders WHERE status <> '{SECRET}'")
+        with contextlib.suppress(psycopg.Error):
+            conn.execute(f"SELECT nothing FROM orders WHERE status = '{SECRET}'")
+
+    files = server.written("stopped", stopped, log_min_duration_statement="-1")
+    for path in files.values():
+        reading = read(path, canceled=True)
+        [found] = reading.canceled
+        assert found.query == "SELECT pg_sleep($1) FROM orders WHERE status <> $2"
+        assert (found.counters.calls, found.counters.total_exec_time_ms) == (3, 0)
+        assert (found.relations, reading.statements) == (("orders",), ())
+        assert SECRET not in repr(reading)
+        assert read(path, dbname="elsewhere", canceled=True).canceled == () or not found.dbnames
+        with pytest.raises(Error, match="no duration of any statement"):
+            read(path)
 
 
 def test_no_value_leaves(plain: dict[str, Path], explained: dict[str, dict[str, Path]]) -> None:

@@ -328,6 +328,26 @@ def test_of_several_targets_each_has_its_own_call() -> None:
     assert memory.out.endswith("look before you pass this on\n")
 
 
+def test_what_an_index_would_mend_leads_to_suggest() -> None:
+    """Of several targets, each has its own; where no finding comes with an index, there is nothing to lead to."""
+
+    def suggest(*words: str, target: str = "main") -> str:
+        return shlex.join(["dbopt", "suggest", "-t", target, *words])
+
+    told = "  dbopt suggest -t main --slow-query -4418230198234234987\n"
+    assert listed(shown.FULL, suggest=suggest).out.endswith(told)
+    assert "dbopt suggest" not in listed(shown.FULL).out
+    assert "dbopt suggest" not in listed(with_one(replace(shown.WORST, advice=())), suggest=suggest).out
+    assert in_depth(shown.DETAIL, suggest=suggest).out.count(told) == 1
+    unhelped = replace(shown.DETAIL, statement=replace(shown.DETAIL.statement, advice=()))
+    assert "dbopt suggest" not in in_depth(unhelped, suggest=suggest).out
+    memory = Memory(width=80)
+    other = replace(shown.MAIN, name="the reports")
+    found = [(shown.MAIN, shown.EMPTY), (other, shown.FULL)]
+    write_workloads(memory.output, found, several=True, literals=False, call=call, suggest=suggest)
+    assert "  dbopt suggest -t 'the reports' --slow-query -4418230198234234987\n" in memory.out
+
+
 def test_many_findings_are_counted() -> None:
     many = tuple(replace(shown.SORT, code=f"code-{number}") for number in range(5))
     text = listed(with_one(replace(shown.WORST, advice=many))).out

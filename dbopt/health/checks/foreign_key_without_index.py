@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from psycopg.sql import SQL, Identifier
 
 from dbopt.health.check import Check, Group, Unit, above
+from dbopt.health.suggesting import remark
 from dbopt.postgres.foreign_keys import FOREIGN_KEYS, ForeignKey
 from dbopt.postgres.identifiers import NAME_MAX_BYTES, clip
 from dbopt.relations.foreign_keys import has_fitting_index
@@ -55,7 +56,8 @@ def _remedy(row: ForeignKey) -> str:
             f"CREATE INDEX ON {row.relation} ({columns});"
             "  -- blocks writes to all partitions; dbopt optimize builds one by one without, see --fix-spec"
         )
-    return f"CREATE INDEX CONCURRENTLY ON {row.relation} ({columns});"
+    more = remark(row.relation, "finds one that serves its statements, too")
+    return f"CREATE INDEX CONCURRENTLY ON {row.relation} ({columns});{more}"
 
 
 def _fragment(row: ForeignKey) -> Mapping[str, object] | None:

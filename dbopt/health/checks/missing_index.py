@@ -4,8 +4,8 @@ A sequential scan of a large table is right for a report, a dump or a load. Doze
 bring less than half of the rows read, are the sign of a statement whose condition no index serves. The time looked at
 is that since the last run, or since the statistics were reset, at most a day. Where pg_stat_statements can be read, the
 statements that may be meant are named: they read about as many blocks at each call as the table has, and mention it.
-Which columns an index should have, the statement's plan tells, not the counters. What reads all rows on purpose needs
-no index.
+Which columns an index should have, the statements' plans tell, not the counters: `dbopt suggest --table` reads them,
+and weighs what each index would bring and cost. What reads all rows on purpose needs no index.
 https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-PG-STAT-ALL-TABLES-VIEW
 """
 
@@ -18,6 +18,7 @@ from psycopg.sql import Literal
 
 from dbopt.health.check import Check, Group, Limit, NotJudged, Unit, above
 from dbopt.health.deltas import WINDOW_MAX_SECONDS, Counters, Delta
+from dbopt.health.suggesting import on_table
 from dbopt.postgres.literals import shown
 from dbopt.postgres.query import Query
 from dbopt.postgres.statements import EXTENSION, view
@@ -198,17 +199,19 @@ def _named(row: Scanned) -> Iterator[str]:
 def _remedy(row: Scanned) -> str:
     """What helps to find the columns: they are not guessed."""
     see = "see which condition filters the rows of the sequential scan, and give it an index"
+    call = on_table(row.relation)
+    first = "" if call is None else f"{call}\n"
     if row.statements:
         values = "" if "GENERIC_PLAN" in row.explain else "  -- with values for its parameters"
         text = shown(row.statements[0].query, literals=row.show_literals)
-        return f"-- {see.capitalize()}:\n{row.explain} {text};{values}"
+        return f"{first}-- {see.capitalize()}:\n{row.explain} {text};{values}"
     if row.view is None:
         return (
             f"-- EXPLAIN its statements and {see}. pg_stat_statements tells which: CREATE EXTENSION pg_stat_statements;"
         )
     pattern = Literal(f"%{row.name}%").as_string()
     return (
-        f"-- Find its statements; EXPLAIN them, {see}:\n"
+        f"{first}-- Find its statements; EXPLAIN them, {see}:\n"
         "SELECT calls, mean_exec_time, (shared_blks_hit + shared_blks_read) / calls AS blocks, query\n"
         f"  FROM {row.view} WHERE query LIKE {pattern} ORDER BY total_exec_time DESC LIMIT 10;"
     )

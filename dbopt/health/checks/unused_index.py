@@ -18,8 +18,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from dbopt.health.check import Check, Group, Limit, Need, NotJudged, Status, Unit, presence
+from dbopt.health.suggesting import remark
 from dbopt.postgres.indexes import INDEX_SHAPES, UNSCANNED_INDEXES, UnscannedIndex
 from dbopt.relations.redundancy import redundant
+from dbopt.relations.unused import LAST_SCAN_SECONDS, MIN_SIZE_BYTES, WINDOW_SECONDS, idle_seconds
 from dbopt.spec.fragment import absent
 from dbopt.units import format_bytes, format_duration
 from dbopt.values import dataclass
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from dbopt.health.scene import Scene
-
-_DAY_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +53,9 @@ def _rows(rows: Sequence[UnscannedIndex], scene: Scene) -> Iterator[Unused]:
         number = "1 index has" if len(large) == 1 else f"{len(large)} indexes have"
         raise NotJudged(_too_young(number, known, scene, window))
     for row in large:
-        if row.made_at is not None and (now - row.made_at).total_seconds() < window:
-            continue
-        if row.idx_scan == 0:
-            yield Unused(row, known, window)
-        elif row.last_idx_scan is not None:
-            seconds = (now - row.last_idx_scan).total_seconds()
-            if seconds >= limits["last_scan"]:
-                yield Unused(row, seconds, limits["last_scan"])
+        seconds = idle_seconds(row, known, now, window_seconds=window, last_scan_seconds=limits["last_scan"])
+        if seconds is not None:
+            yield Unused(row, seconds, window if row.idx_scan == 0 else limits["last_scan"])
 
 
 def _too_young(number: str, known: float | None, scene: Scene, window: float) -> str:
@@ -88,7 +83,8 @@ def _detail(row: Unused) -> str:
 def _remedy(row: Unused) -> str:
     if row.index.relkind == "I":
         return f"DROP INDEX {row.index.index};  -- locks the table and all of its partitions for an instant"
-    return f"DROP INDEX CONCURRENTLY {row.index.index};"
+    more = remark(row.index.relation, "looks whether a statement needs it", "--drop")
+    return f"DROP INDEX CONCURRENTLY {row.index.index};{more}"
 
 
 def _fragment(row: Unused) -> Mapping[str, object] | None:
@@ -110,9 +106,9 @@ CHECK: Check[Unused] = Check(
     unit=Unit.BYTES,
     thresholds=presence(Status.WARNING, source="our own reasoning: it costs every write and serves nobody"),
     limits=(
-        Limit("window", 7 * _DAY_SECONDS, Unit.SECONDS, "our own reasoning: a week has one of everything weekly"),
-        Limit("last_scan", 31 * _DAY_SECONDS, Unit.SECONDS, "our own reasoning: what was used may be used monthly"),
-        Limit("min_size", 10 * 1024**2, Unit.BYTES, "our own reasoning: a smaller one is not worth the trouble"),
+        Limit("window", WINDOW_SECONDS, Unit.SECONDS, "our own reasoning: a week has one of everything weekly"),
+        Limit("last_scan", LAST_SCAN_SECONDS, Unit.SECONDS, "our own reasoning: what was used may be used monthly"),
+        Limit("min_size", MIN_SIZE_BYTES, Unit.BYTES, "our own reasoning: a smaller one is not worth the trouble"),
     ),
     needs=(
         Need(
