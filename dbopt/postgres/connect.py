@@ -207,6 +207,10 @@ def _set(conn: Connection, settings: Mapping[str, str], *, local: bool) -> None:
 _MARK = re.compile(r"\s*(/\* dbopt: [^*/]+ \*/)\s*(\w+)")
 
 
+# What follows is somebody else's statement, maybe with values in it.
+_OTHERS_TEXT = ("/* dbopt: prepare */", "/* dbopt: explain */")
+
+
 class LoggingCursor(psycopg.Cursor[Any]):
     """Each statement and its time to the `dbopt.sql` logger (shown by -v). Parameters are data: never logged.
 
@@ -221,6 +225,10 @@ class LoggingCursor(psycopg.Cursor[Any]):
         if not logger.isEnabledFor(logging.DEBUG):
             return super().execute(query, params, **options)
         text = " ".join(text.split())
+        if about := next((words for words in _OTHERS_TEXT if words in text), None):
+            from dbopt.postgres.literals import masked
+
+            text = f"{about} {masked(text)}"
         if self.connection.pgconn.pipeline_status:  # the answer comes later, with those of others
             logger.debug("%s -- sent", text)
             return super().execute(query, params, **options)

@@ -51,6 +51,7 @@ class PlannedRelation:
     live_rows: float | None  # as the statistics system counted them
     is_visible: bool  # by its name alone
     may_read_statistics: bool
+    has_policies: bool  # that hold for this role
     parent_schema: str | None
     parent_name: str | None
 
@@ -63,6 +64,7 @@ _RELATIONS: LiteralString = """
                pg_catalog.pg_table_is_visible(c.oid) AS is_visible,
                pg_catalog.has_table_privilege(c.oid, 'SELECT')
                  AND (NOT c.relrowsecurity OR NOT pg_catalog.row_security_active(c.oid)) AS may_read_statistics,
+               c.relrowsecurity AND pg_catalog.row_security_active(c.oid) AS has_policies,
                tn.nspname::text AS parent_schema, t.relname::text AS parent_name
           FROM pg_catalog.pg_class AS c
           JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace

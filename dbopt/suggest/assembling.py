@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dbopt.suggest.model import Basis, Helped, Risk, Suggestion
+from dbopt.suggest.model import GENERIC, Basis, Helped, Risk, Suggestion
 from dbopt.suggest.naming import name
 from dbopt.suggest.reason import reason
 
@@ -37,13 +37,13 @@ def assembled(
     whole = problem.cost(frozenset())
     every = problem.choices(chosen)
     gains = {item.candidate: problem.saving(every - {item}, every) for item in sorted(every)}
-    names = {schema: set(known) for schema, known in taken.items()}
+    used: set[str] = set()  # in any schema, so that one name means one suggestion
     found = []
     for item in sorted(chosen, key=lambda item: (-gains[item], item)):
         table = tables[item.relation]
         helped = _helped(item, subjects, proof, outcomes)
-        own = name(item, names.setdefault(item.relation[0], set()))
-        names[item.relation[0]].add(own)
+        own = name(item, used.union(taken.get(item.relation[0], ())))
+        used.add(own)
         size, cost = problem.size(problem.choice(item)), writes(item)
         found.append(
             Suggestion(
@@ -70,6 +70,7 @@ def _helped(
         if item not in used or outcome is None:
             continue
         before, after = outcome.before, outcome.after
+        is_generic = outcome.probe == GENERIC.name
         is_sorted = before.plan is not None and any(node.node_type in _SORTS for node in before.plan.walk())
         sorts = after.plan is None or any(node.node_type in _SORTS for node in after.plan.walk())
         found.append(
@@ -79,8 +80,9 @@ def _helped(
                     item=subject.item,
                     before=before.cost,
                     after=after.cost,
-                    uses=item in after.used,
-                    no_sort=is_sorted and not sorts,
+                    uses=is_generic and item in after.used,
+                    no_sort=is_generic and is_sorted and not sorts,
+                    probe=outcome.probe,
                 ),
             )
         )

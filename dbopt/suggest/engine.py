@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from dbopt.postgres.named_relations import TAKEN_NAMES
 from dbopt.suggest import extended
 from dbopt.suggest.assembling import assembled
-from dbopt.suggest.candidates.generate import candidates
+from dbopt.suggest.candidates.generate import candidates, with_patterns
+from dbopt.suggest.cost.bases import Bases
 from dbopt.suggest.cost.choosing import costing
 from dbopt.suggest.drops import drops
 from dbopt.suggest.model import Report, Subject, Unread
@@ -135,16 +136,14 @@ class _Call:
         sizer: Sizer,
         unread: Sequence[Unread],
     ) -> Report:
-        asked = chosen_costing.costing
+        asked = Bases(chosen_costing.costing)
         subjects, unplanned = _plannable(asked, subjects)
         limits = self._limits(found.tables)
         weighed = _weighed(asked, subjects)
         subjects = _with_shares(subjects, weighed)
-        self._say(f"{len(subjects)} statements: thinking of indexes")
-        possible = [
-            tuple(item for item in candidates(subject, found.tables, found.extensions) if asked.makes(item))
-            for subject in subjects
-        ]
+        self._say(f"thinking of indexes, statements: {len(subjects)}")
+        thought_of = with_patterns([candidates(subject, found.tables, found.extensions) for subject in subjects])
+        possible = [tuple(item for item in made if asked.makes(item)) for made in thought_of]
         sizer.prepare(sorted({item for made in possible for item in made}))
         writes = self._writes(found.tables, sizer)
         problem = Problem(subjects, asked, weighed, size=sizer.size, writes=writes, deadline=self._deadline)
@@ -165,7 +164,8 @@ class _Call:
             basis=asked.basis,
             hypopg_version=chosen_costing.hypopg_version,
             suggestions=suggestions,
-            drops=self._drops(found.tables, subjects, chosen, asked),
+            # Not by way of what is remembered: indexes are hidden meanwhile.
+            drops=self._drops(found.tables, subjects, chosen, chosen_costing.costing),
             outcomes=proof.outcomes,
             unread=(*unread, *unplanned),
             statistics=extended.statistics(

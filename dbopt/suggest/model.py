@@ -267,6 +267,7 @@ class Helped:
     after: float
     uses: bool = True  # in its generic plan
     no_sort: bool = False
+    probe: str = GENERIC.name  # by whose values the costs are
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,11 +309,12 @@ class Drop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A subject before and after the whole list, over all probes; costs as in Costed."""
+    """A subject before and after the whole list, planned with the values of one probe; costs as in Costed."""
 
     subject: Subject
     before: Costed
     after: Costed
+    probe: str = GENERIC.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

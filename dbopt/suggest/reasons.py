@@ -6,7 +6,7 @@ import re
 import textwrap
 from typing import TYPE_CHECKING
 
-from dbopt.suggest.model import Basis, Evidence, Origin, Risk
+from dbopt.suggest.model import GENERIC, Basis, Evidence, Origin, Risk
 from dbopt.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
@@ -83,12 +83,14 @@ def change(before: float, after: float) -> str:
 
 
 # How helped_words are known again.
-REMARK = re.compile(r"(?:queryids? -?\d|statement \d).*: \S+ calls?, cost \S+ -> \S+")
+REMARK = re.compile(r"(?:queryids? -?\d|statement \d).*: \S+ calls?, cost \S+ -> \S+(?: for \w+ values)?")
 
 
 def helped_words(one: Helped) -> str:
     """`queryid 42: 1,200 calls, cost 13,402 -> 8.4`: of one call."""
-    return f"{ident(one.item)}: {plural(one.item.calls, 'call', 'calls')}, cost {change(one.before, one.after)}"
+    values = "" if one.probe == GENERIC.name else f" for {one.probe} values"
+    calls = plural(one.item.calls, "call", "calls")
+    return f"{ident(one.item)}: {calls}, cost {change(one.before, one.after)}{values}"
 
 
 def definition(candidate: Candidate) -> str:

@@ -39,6 +39,10 @@ _HAS_BODY = re.compile(r"(?:create|do|alter)\b", re.IGNORECASE)  # in which semi
 _END_OF_ROWS = re.compile(r"^\\\.[^\S\n]*$", re.MULTILINE)
 
 
+# Each time, all that follows is read once more: a file that is at fault so often is no script.
+SHORTENED_MAX = 20
+
+
 class Piece(NamedTuple):
     """What may be a statement. `line`: on which it begins, from 1. `comments`: the `--` lines right before it."""
 
@@ -64,6 +68,7 @@ class Script:
         self._breaks = [match.start() for match in re.finditer("\n", self._text)]
         self._at = 0
         self.skipped: list[Skipped] = []
+        self._shortened = 0
         self._begin()
 
     def shortened(self, piece: Piece) -> Piece:
@@ -72,8 +77,9 @@ class Script:
         in; the next piece begins behind it.
         """
         end = _END_OF_LINE.search(self._text, piece.start, self._at)
-        if end is None or _HAS_BODY.match(piece.text):
+        if end is None or _HAS_BODY.match(piece.text) or self._shortened >= SHORTENED_MAX:
             return piece
+        self._shortened += 1
         self._at = end.end()
         return piece._replace(text=self._text[piece.start : end.start()])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from enum import Enum
@@ -184,11 +185,23 @@ def _pattern(level: Level, use: Use, known: ColumnValues) -> str | None:
         return None
     long = {Level.COMMON: _PART, Level.TYPICAL: _BEGINNING, Level.RARE: _WHOLE}[level]
     text = word[:long]
+    # Numbers of a kind begin alike, as SKU-0001: what somebody looks for begins behind that.
+    alike = _beginning(known.bounds) if level is Level.TYPICAL else ""
+    if use.role is Role.PATTERN and alike and not set(alike) & set("%_\\"):
+        text = known.bounds[len(known.bounds) // 2][: len(alike) + long]
     if use.role is Role.PART:
         return text
     if use.role is Role.REGEXP:
         return f"^{text}" if level is Level.TYPICAL else text
     return f"{text}%" if level is Level.TYPICAL else f"%{text}%"
+
+
+def _beginning(values: Sequence[str]) -> str:
+    """What several values all begin with."""
+    if len(values) < 2:
+        return ""
+    pairs = zip(min(values), max(values), strict=False)
+    return "".join(one for one, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _of_document(level: Level, known: ColumnValues, parameter: str) -> str | None:

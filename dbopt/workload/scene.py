@@ -38,7 +38,7 @@ Name = tuple[str, str]
 @dataclass(frozen=True, slots=True)
 class Facts:
     """`relations`: by schema and name; those that a session finds by their name alone by ("", name) as well.
-    `hidden`: those whose statistics this role may not see.
+    `hidden`: those whose statistics this role may not see; `guarded`: of them, those hidden by row security.
     """
 
     relations: Mapping[Name, Relation]
@@ -47,6 +47,7 @@ class Facts:
     extension_schemas: Mapping[str, str]  # of those that a session does not find by their names alone
     work_mem_bytes: int
     hash_mem_multiplier: float
+    guarded: frozenset[Name] = frozenset()
 
 
 def scenes_facts(conn: Connection, server: Server, plans: Sequence[Node]) -> Facts:
@@ -93,12 +94,15 @@ def _facts(
         indexes_of[index.relation_oid].append(_index(index, expressions.get(index.oid)))
     found: dict[Name, Relation] = {}
     hidden: set[Name] = set()
+    guarded: set[Name] = set()
     for row in relations:
         relation = _relation(row, tuple(columns_of[row.oid]), tuple(indexes_of[row.oid]))
         for name in ((row.schema, row.name), *([("", row.name)] if row.is_visible else [])):
             found[name] = relation
             if not row.may_read_statistics:
                 hidden.add(name)
+            if row.has_policies:
+                guarded.add(name)
     return Facts(
         found,
         frozenset(hidden),
@@ -106,6 +110,7 @@ def _facts(
         {name: schema for name, schema in zip(settings.extensions, settings.schemas, strict=True) if schema},
         settings.work_mem_bytes,
         settings.hash_mem_multiplier,
+        frozenset(guarded),
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from dbopt.suggest.candidates.existing import finds_one_row, is_prefix, is_there
 from dbopt.suggest.candidates.expressions import may_be_key
-from dbopt.suggest.candidates.generate import candidates, covering
+from dbopt.suggest.candidates.generate import candidates, covering, with_patterns
 from dbopt.suggest.model import SortKey
 from suggest.worlds import access, candidate, index, subject, table, words
 
@@ -203,3 +203,43 @@ def test_a_longer_one_does_what_a_shorter_does() -> None:
 )
 def test_only_what_is_immutable_is_a_key(expression: str, expected: bool) -> None:
     assert may_be_key(expression, TABLE.relation) is expected
+
+
+@pytest.mark.parametrize("where", ["email = 'somebody@example.org'", "b = 17", "c = 17"])
+def test_a_constant_that_is_one_of_many_is_no_predicate(where: str) -> None:
+    assert not [words for words in made(f"{where} AND a = $1", order="at") if "where" in words]
+
+
+@pytest.mark.parametrize("predicate", ["status = 'open'::text", "(status = 'open'::character varying(9))"])
+def test_a_partial_index_that_is_there_is_known_as_the_catalog_spells_it(predicate: str) -> None:
+    relation = table(COLUMNS, index("t_a", "a", predicate=predicate)).relation
+    assert is_there(candidate("a", where="status = 'open'"), relation)
+    assert not is_there(candidate("a", where="status = 'shut'"), relation)
+
+
+def test_a_short_list_of_constants_makes_a_partial_index() -> None:
+    found = made("status = ANY ('{new,paid}'::text[])", order="at")
+    assert "(at) where status = ANY ('{new,paid}')" in [item.lower().replace("any", "ANY") for item in found]
+    assert not [item for item in made("status = ANY ('{new,paid}'::text[])") if "where" in item.lower()]
+    many = made("status = ANY ('{a,b,c,d,e,f,g}'::text[])", order="at")
+    assert not [item for item in many if "any" in item.lower()]
+    assert not [item for item in made("status = ANY ($1)", order="at") if "any" in item.lower()]
+
+
+def test_what_is_ordered_by_a_parameter_is_no_key() -> None:
+    asked = access("a = $1")
+    for expression, may in (("ts_rank(found, plainto_tsquery('simple', $2))", False), ("lower(email)", True)):
+        key = SortKey(None, expression, False, False)
+        one = type(asked)(relation=asked.relation, alias="t", conditions=asked.conditions, order=(key,))
+        names = [key.expression for item in candidates(subject(1, one), {TABLE.name: TABLE}, {}) for key in item.keys]
+        assert (expression in names) is may
+
+
+def test_who_looks_up_texts_may_share_an_index_for_patterns() -> None:
+    plain, pattern = (
+        candidates(subject(1, access(what)), {TABLE.name: TABLE}, {}) for what in ("email = $1", "email ~~ $1")
+    )
+    equal, like = with_patterns([plain, pattern])
+    assert [words(item) for item in plain] == ["(email)"]
+    assert [words(item) for item in equal] == ["(email)", "(email text_pattern_ops)"]
+    assert like == pattern

@@ -134,6 +134,21 @@ def test_as_much_is_read_as_has_to_be_dropped(world: World) -> None:
     assert honest_cost(few, known) <= whole(few) + 0.1 < 0.3 * everything
 
 
+def test_of_what_the_index_finds_only_the_filter_drops(world: World) -> None:
+    known = relations(world, "orders")
+    # One customer in 500, most of whose orders pass: the share of the whole table says nothing.
+    node = plan(world, "SELECT * FROM orders WHERE customer = $1 AND status <> 'open' ORDER BY created_at LIMIT 2")
+    assert "by_customer_time" in " ".join(item.words for item in node.walk())
+    assert honest_cost(node, known) < node.total_cost + 0.1 * whole(node)
+    # Few of them pass: all may have to be read.
+    few = plan(world, "SELECT * FROM orders WHERE customer = 100 AND status = 'open' ORDER BY created_at LIMIT 1")
+    assert honest_cost(few, known) > 0.5 * whole(few)
+    # Of a partial index, what its predicate says is no filter.
+    partly = plan(world, "SELECT * FROM orders WHERE note <> 'x' AND customer = $1 ORDER BY created_at LIMIT 2")
+    made = {"by_customer_time": candidate("orders", "customer", "created_at", where="status = 'open'")}
+    assert honest_cost(partly, known, made) <= honest_cost(partly, {}, made)
+
+
 def test_a_key_behind_the_order_drops_rows_within_the_index(world: World) -> None:
     query = "SELECT created_at FROM calls WHERE status = 'open' ORDER BY created_at LIMIT 10"
     node = plan(world, query)

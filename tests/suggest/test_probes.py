@@ -121,7 +121,9 @@ def test_limit_is_a_usual_one(reader: Reader) -> None:
 
 def test_patterns_are_made_of_real_values(reader: Reader) -> None:
     found = values(reader, "SELECT * FROM t WHERE name LIKE $1")
-    assert found["typical"] == {1: "Pers%"}
+    # All begin alike: that finds everything, and nobody looks for it.
+    assert found["typical"][1].startswith("Person")
+    assert found["typical"][1][6:-1].isdigit()
     assert found["common"] == {1: "%Pe%"}
     assert found["rare"][1].startswith("%Person")  # type: ignore[union-attr]
     assert values(reader, "SELECT * FROM t WHERE name LIKE '%' || $1 || '%'")["typical"] == {1: "Pers"}

@@ -71,7 +71,7 @@ def found(
     return sorted(words(item) for item in search.run())
 
 
-A, B, C, AB, ABC = candidate("a"), candidate("b"), candidate("c"), candidate("a", "b"), candidate("a", "b", "c")
+A, B, C, AB = candidate("a"), candidate("b"), candidate("c"), candidate("a", "b")
 
 
 def test_what_helps_is_taken_and_what_does_not_is_left() -> None:
@@ -94,6 +94,14 @@ def test_of_two_that_do_the_same_the_smaller_one_stays() -> None:
 def test_what_costs_more_in_writing_than_it_gains_is_left() -> None:
     costs = {1: {(A,): 50.0}, 2: {(B,): 10.0}}
     assert found(costs, upkeep=30.0) == ["(b)"]
+
+
+def test_none_begins_with_all_of_another() -> None:
+    assert found({1: {(A,): 10.0, (AB,): 30.0}, 2: {(AB,): 5.0}}) == ["(a, b)"]
+
+
+def test_what_saves_a_page_or_two_is_not_worth_an_index() -> None:
+    assert found({1: {(A,): 91.0}}) == []
 
 
 def test_a_budget_is_kept_and_used_well() -> None:
@@ -153,13 +161,13 @@ def test_out_of_time_it_says_so() -> None:
 
 def test_the_best_of_all_lists_is_found_where_there_are_few() -> None:
     """Against every subset of five candidates, for costs that no rule has made."""
-    every = [A, B, C, AB, ABC]
+    every = [A, B, C, candidate("d"), candidate("e")]
     for seed in range(20):
         costs = {
             number: {(item,): 10.0 + (seed * 7 + number * 13 + place * 29) % 90 for place, item in enumerate(every)}
             for number in (1, 2, 3)
         }
-        where = "a = $1 AND b = $2 AND c = $3"
+        where = "a = $1 AND b = $2 AND c = $3 AND d = $4 AND e = $5"
         subjects = [subject(number, access(where)) for number in costs]
         costing = Costs(costs)
 

@@ -107,6 +107,17 @@ def test_it_says_what_could_not_be_had(world: Database) -> None:
     assert hint.endswith('TO "g_blind";')
 
 
+def test_statistics_that_row_security_hides_take_another_right(world: Database) -> None:
+    world.sql(
+        "CREATE ROLE k_ruled LOGIN; GRANT SELECT ON orders TO k_ruled; ALTER TABLE orders ENABLE ROW LEVEL SECURITY"
+    )
+    try:
+        [(_, hint)] = read(world, ORDERS, conninfo=make_conninfo(world.conninfo, user="k_ruled")).lacks
+    finally:
+        world.sql("ALTER TABLE orders DISABLE ROW LEVEL SECURITY; DROP OWNED BY k_ruled; DROP ROLE k_ruled")
+    assert hint == 'ALTER ROLE "k_ruled" BYPASSRLS;'
+
+
 def test_a_locked_table_costs_the_expressions_of_its_indexes(world: Database) -> None:
     world.sql("CREATE INDEX by_status ON orders (lower(status))")
     try:

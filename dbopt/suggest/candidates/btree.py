@@ -131,8 +131,14 @@ def _may_order(item: SortKey, relation: Relation) -> bool:
 
 
 def by_distinct(items: Sequence[Term]) -> list[Term]:
-    """The most distinct first; unknown ones last; those alike by their names, so that statements meet."""
-    return sorted(items, key=lambda term: (-(term.distinct or 0.0), term.name))
+    """The most distinct first; unknown ones last; those alike by their names, so that statements meet. What is NULL
+    is one value, however many others there are.
+    """
+    return sorted(items, key=lambda term: (-_values(term), term.name))
+
+
+def _values(term: Term) -> float:
+    return 1.0 if term.condition.operator == "IS NULL" else term.distinct or 0.0
 
 
 def is_nearly_unique(term: Term, relation: Relation) -> bool:

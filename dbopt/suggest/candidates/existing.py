@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ def serves(index: Index, candidate: Candidate) -> bool:
     """
     if not index.is_valid or index.method != candidate.method or len(index.keys) < len(candidate.keys):
         return False
-    if index.predicate is not None and normal(index.predicate) != normal(candidate.where):
+    if index.predicate is not None and _untyped(index.predicate) != _untyped(candidate.where):
         return False
     if any(key.column is None and key.expression is None for key in index.keys):
         return False  # could not be read, its table was locked
@@ -84,3 +85,11 @@ def normal(expression: str) -> str:
     except grammar.GrammarError:
         return expression
 
+
+# As the catalog has it, a constant says its type: `status = 'open'::text`.
+_TYPE_OF_STRING = re.compile(r"('(?:[^']|'')*')::(?:\w+\.)?(?:\"[^\"]+\"|\w+(?: varying)?)(?:\(\d+\))?")
+
+
+def _untyped(predicate: str) -> str:
+    """Of the same columns, so that a constant without its type is as good."""
+    return _TYPE_OF_STRING.sub(r"\1", normal(predicate))

@@ -13,7 +13,7 @@ from dbopt.suggest.model import Candidate, Key
 from dbopt.workload.index_advice import KEYS_MAX, is_large, is_ours
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from dbopt.suggest.candidates.terms import Terms
     from dbopt.suggest.model import Access, Name, Subject, Table
@@ -40,6 +40,20 @@ def candidates(subject: Subject, tables: Mapping[Name, Table], extensions: Mappi
             if not is_there(candidate, table.relation):
                 found[candidate] = None
     return tuple(found)
+
+
+def with_patterns(possible: Sequence[Sequence[Candidate]]) -> list[tuple[Candidate, ...]]:
+    """Of each statement; with what another one wants for its patterns, wherever the same keys are looked up. Such an
+    index finds equal texts as well, and gives no order for the sake of which it would be read to its end.
+    """
+    known: dict[Candidate, dict[Candidate, None]] = {}
+    for item in (item for made in possible for item in made):
+        if item.method == "btree" and any(key.opclass for key in item.keys):
+            plain = item._replace(keys=tuple(key._replace(opclass="") for key in item.keys))
+            known.setdefault(plain, {})[item] = None
+    return [
+        tuple(dict.fromkeys((*made, *(more for item in made for more in known.get(item, ()))))) for made in possible
+    ]
 
 
 def _of_access(access: Access, table: Table, extensions: Mapping[str, str]) -> Iterator[Candidate]:
@@ -81,8 +95,10 @@ def _partial(access: Access, relation: Relation, name: Name, found: Terms) -> It
     """
     predicates = [*found.fixed, *([" AND ".join(found.fixed)] if 1 < len(found.fixed) <= 3 else [])]
     for predicate in predicates:
-        held = {term.name for term in found.equal if term.is_fixed and _is_about(term.name, predicate)}
-        rest = replace(found, equal=tuple(term for term in found.equal if term.name not in held))
+        fixed = [term for term in (*found.equal, *found.lists) if term.is_fixed]
+        held = {term.name for term in fixed if _is_about(term.name, predicate)}
+        equal, lists = (tuple(term for term in terms if term.name not in held) for terms in (found.equal, found.lists))
+        rest = replace(found, equal=equal, lists=lists)
         shapes = [keys for keys in btree.shapes(access, relation, rest) if not any(key.expression for key in keys)]
         for keys in shapes[:PARTIAL_SHAPES_MAX]:
             yield Candidate(name, keys, where=predicate)

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from dbopt.suggest.candidates.expressions import may_be_key
+from dbopt.suggest.cost.selectivity import elements
 from dbopt.suggest.model import Key
 from dbopt.values import dataclass
 from dbopt.workload.conditions import Kind
@@ -23,6 +24,11 @@ PATTERNS = frozenset(("~~", "~~*", "~", "~*"))
 # Of an expression, which is no CONTAINMENT to conditions.py whatever it is compared by.
 _CONTAINED = ("@@", "@>", "<@", "&&", "?", "?|", "?&", "%", "<%", "%>")
 _STRING_TYPES = ("text", "character varying")
+# Of a column with more different values, a constant is no kind of row: as many as ANALYZE keeps one by one
+# (default_statistics_target).
+KINDS_MAX = 100
+# Values of a list in a predicate, as `state IN ('new', 'paid')`: more of them are no longer rare. Our own.
+_LISTED_MAX = 5
 _PARAMETER = re.compile(r"\$\d+")
 
 
@@ -64,7 +70,8 @@ def terms(access: Access, relation: Relation) -> Terms:
     fixed: list[str] = []
     others = 0
     for condition in access.conditions:
-        predicate = _predicate(condition, relation)
+        # Behind a list of values no key gives an order; behind a predicate it does. Without one, keys do as well.
+        predicate = _predicate(condition, relation) if condition.operator != "= ANY" or access.order else None
         if predicate is not None:
             fixed.append(predicate)
         sort = _sort(condition)
@@ -133,6 +140,13 @@ def _predicate(condition: Condition, relation: Relation) -> str | None:
     type_name = "" if known is None else known.base_type or known.type_name
     if other in ("true", "false") and type_name == "boolean":
         return name if other == "true" else f"NOT {name}"
+    values = None if known is None else distinct_values(relation, known)
+    if values is None or values > KINDS_MAX:
+        return None  # one of many: an example of a parameter, and maybe somebody's own
+    if condition.operator == "= ANY":
+        is_short = "[]" not in type_name and elements(condition) <= _LISTED_MAX
+        constant = _constant(other, f"{type_name}[]") if is_short else None
+        return f"{name} = ANY ({constant})" if constant is not None else None
     constant = _constant(other, type_name)
     return f"{name} = {constant}" if constant is not None and condition.operator == "=" else None
 

@@ -7,9 +7,11 @@ index finds, or than having no index at all (measured: 3 to 4 times, in 14 of 25
 
 So where rows are still dropped between the scan and the Limit, what counts is the worst order: all rows that are
 dropped come first. Of a scan that lets a share s through and of which the Limit takes the share f, (1 - s) + s * f is
-read. A lower bound of s is enough: the rows that pass, by those of the table. Where that is not known, all is read. A
-filter that nearly all rows pass costs little more, then; an index whose conditions cover all that is asked (equality, a
-keyset) is left as it is; and one that bounds its scan at least is read to its end, which may be little.
+read. A lower bound of s is enough: the rows that pass, by those of the table. Of an index scan that its conditions, or
+the index's predicate, bound, s is what the filter does by itself: by statistics, so that all conditions together are
+what the planner says. Where nothing is known, all is read. A filter that nearly all rows pass costs little more, then;
+an index whose conditions cover all that is asked (equality, a keyset) is left as it is; and one that bounds its scan at
+least is read to its end, which may be little.
 
 Dropped are rows by a Filter; by a join that gives less rows than its outer side; and by a condition on a key of the
 index behind one that is not compared for equality, which the whole index is read for. What sorts, hashes or aggregates
@@ -19,12 +21,13 @@ they are compared with each other.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from dbopt.suggest.model import Candidate, Name
-    from dbopt.workload.finding import Relation
+    from dbopt.workload.finding import Column, Relation
     from dbopt.workload.plan import Node
 
 # They hand rows on as they come, one child as well as several.
@@ -123,7 +126,18 @@ class _Tree:
         relation = self._relations.get(node.relation or ("", ""))
         if relation is None or not relation.rows:
             return 0.0
-        return min(1.0, node.plan_rows * (workers if node.raw.get("Parallel Aware") else 1.0) / relation.rows)
+        share = min(1.0, node.plan_rows * (workers if node.raw.get("Parallel Aware") else 1.0) / relation.rows)
+        if node.node_type not in _INDEX_SCANS or node.filter is None or not self._is_bounded(node):
+            return share
+        found = self._conditions(node)
+        return max(share, passed_filter(node.filter, found, relation, share)) if found else share
+
+    def _conditions(self, node: Node) -> tuple[str, ...]:
+        """What holds for each row that the scan gets to see, before its filter."""
+        candidate = self._made.get(node.index_name or "")
+        return tuple(
+            text for text in (str(node.raw.get("Index Cond", "")), "" if candidate is None else candidate.where) if text
+        )
 
     def _is_bounded(self, node: Node) -> bool:
         """Whether each part of the Index Cond says where the scan begins or ends."""
@@ -168,6 +182,23 @@ def is_bounding(condition: str, keys: tuple[str, ...]) -> bool:
             return False
         is_open = is_open and key in equal
     return True
+
+
+def passed_filter(condition: str, before: tuple[str, ...], relation: Relation, together: float) -> float:
+    """The share of rows that a filter lets through of those for which the conditions `before` hold; of all rows, both
+    let through `together`.
+    """
+    from dbopt.suggest.cost import selectivity
+    from dbopt.workload.conditions import conditions
+
+    first = [selectivity.test(item) for text in before for item in conditions(text)]
+    last = [selectivity.test(item) for item in conditions(condition)]
+
+    def column(asked: selectivity.Test) -> Column | None:
+        return None if asked.is_expression or not asked.target else relation.column(asked.target)
+
+    shares = selectivity.shares([*first, *last], column, relation.rows or 0.0, together)
+    return math.prod(shares[len(first) :])
 
 
 def _normal(expression: str) -> str:

@@ -148,13 +148,17 @@ class Grafts:
             gone |= part.indexes_gone(found.gone)
         if not used or before <= 0:
             return _NOTHING
-        return Saved(cost / before, hoped / before, frozenset(used), frozenset(gone))
+        least = min(LEAST_COST, before)
+        return Saved(max(cost, least) / before, max(hoped, least) / before, frozenset(used), frozenset(gone))
 
     def _part(self, root: Node) -> tuple[Grafting, float]:
         def honest(node: Node) -> float:
             return honest_cost(node, self._relations)
 
         return Grafting(root, self._ground, self._accesses, honest), honest(root)
+
+
+LEAST_COST = 0.05  # nothing is for nothing: a few times cpu_tuple_cost
 
 
 @dataclass(frozen=True, slots=True)

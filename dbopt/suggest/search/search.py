@@ -12,11 +12,12 @@ import heapq
 import itertools
 from typing import TYPE_CHECKING
 
+from dbopt.suggest.candidates.existing import is_prefix
 from dbopt.suggest.search import moves
 from dbopt.values import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from dbopt.suggest.model import Candidate, Name, Table
     from dbopt.suggest.search.problem import Choice, Problem, Set
@@ -29,6 +30,7 @@ LEAST_GAIN = 0.001
 BYTES_SHARE = 0.01
 # And some statement has to become so much cheaper, or the planner's error is larger than the gain. Our own.
 LEAST_SAVING = 0.05
+LEAST_COST = 10.0  # and that by so many of the planner's units a call: some ten pages
 # Of a covering index one call has to gain so much, in the planner's units: fifty random pages. The planner thinks that
 # each comes from a disk, but those of rows that are read often are in memory. Our own.
 COVERING_LEAST = 200.0
@@ -79,19 +81,14 @@ class Search:
         promising = self._promising()
         limits = self._limits
         self._limits = Limits(max_indexes=limits.max_indexes)
-        chosen = self._bettered(self._grown(start, promising, by_bytes=False), promising)
+        chosen = self._grown(start, promising, by_bytes=False)
         self._limits = limits
         if limits.budget_bytes is None or self._fits(chosen):
-            return chosen
+            return self._bettered(chosen, promising)
         with self._problem.evened():
-            small = self._bettered(self._grown(start, promising, by_bytes=True), promising)
-            large = small if self._is_late() else self._bettered(self._shrunk(chosen), promising)
-            best = min((small, large), key=lambda found: (not self._fits(found), self._worth(found), sorted(found)))
-        return self._dropped(best)
-
-    def _worth(self, chosen: Set) -> float:
-        """What is paid with this list; the less the better."""
-        return self._problem.cost(chosen) + self._problem.upkeep(chosen)
+            chosen = self._bettered(self._grown(start, promising, by_bytes=True), promising)
+        # By their own weights, each has to be worth what is written to it.
+        return frozenset(item for item in chosen if self._loss(chosen, item) > 0)
 
     def _promising(self) -> list[Set]:
         """Single candidates, and what plans take of all that was thought of for a statement together."""
@@ -127,7 +124,7 @@ class Search:
         while heap and not self._is_late():
             _, key, item = heapq.heappop(heap)
             added = item - chosen
-            if not added or not self._fits(chosen | added):
+            if not added or not self._fits(chosen | added) or _is_doubled(chosen, added):
                 continue
             value = self._value(chosen, added, by_bytes=by_bytes)
             if value <= 0:
@@ -137,7 +134,7 @@ class Search:
                 continue
             if self._is_worth_it(chosen, chosen | added):
                 chosen |= added
-                self._progress(f"{len(chosen)} indexes")
+                self._progress(f"indexes: {len(chosen)}")
         return chosen
 
     def _value(self, chosen: Set, added: Set, *, by_bytes: bool) -> float:
@@ -151,10 +148,11 @@ class Search:
         gain = problem.saving(before, after) - problem.upkeep(after - before) + problem.upkeep(before - after)
         if gain < self._least(before, problem.bytes(after - before) - problem.bytes(before - after)):
             return False
-        shares = (
-            (problem.ratio(number, after), problem.ratio(number, before)) for number in range(len(problem.subjects))
-        )
-        return any(new < (1 - LEAST_SAVING) * old for new, old in shares)
+        for number in range(len(problem.subjects)):
+            new, old = problem.planned(number, after), problem.planned(number, before)
+            if new < (1 - LEAST_SAVING) * old and old - new >= LEAST_COST:
+                return True
+        return False
 
     def _bettered(self, chosen: Set, promising: Sequence[Set]) -> Set:
         for _ in range(_ROUNDS_MAX):
@@ -167,39 +165,9 @@ class Search:
                 break
         return self._dropped(chosen)
 
-    def _shrunk(self, chosen: Set) -> Set:
-        """Down to the budget, each time by what costs least for the bytes that it saves."""
-        while not self._fits(chosen) and not self._is_late():
-            possible = [new for new in self._smaller(chosen) if self._saves_bytes(chosen, new)]
-            self._learn(chosen, possible)
-            if not possible:
-                break
-            chosen = min(possible, key=lambda new: (self._price(chosen, new), sorted(new)))
-            self._progress(f"{len(chosen)} indexes, {self._problem.bytes(chosen) / 2**20:,.0f} MiB")
-        return chosen
-
-    def _smaller(self, chosen: Set) -> Iterator[Set]:
-        every = sorted(chosen)
-        for item in every:
-            yield chosen - {item}
-            for other in map(self._problem.choice, moves.narrower(item.candidate)):
-                yield (chosen - {item}) | {other}
-        for one, other in itertools.permutations(every, 2):
-            for made in self._made_of(one, other):
-                yield (chosen - {one, other}) | {made}
-
-    def _saves_bytes(self, before: Set, after: Set) -> bool:
-        return self._problem.bytes(before - after) > self._problem.bytes(after - before)
-
-    def _price(self, before: Set, after: Set) -> float:
-        """What a byte less costs."""
-        problem = self._problem
-        loss = problem.saving(after, before, self._users(before, before - after))
-        loss += problem.upkeep(after - before) - problem.upkeep(before - after)
-        return loss / (problem.bytes(before - after) - problem.bytes(after - before))
-
     def _dropped(self, chosen: Set) -> Set:
         """Without those that the others have made superfluous, the least useful first."""
+        chosen = frozenset(item for item in chosen if not _is_doubled(chosen - {item}, (item,)))
         while chosen and not self._is_late():
             spare = {
                 item: self._loss(chosen, item) - self._least(chosen, self._problem.bytes((item,)))
@@ -282,10 +250,6 @@ class Search:
                 best, most = new, gain
         return best
 
-    def _learn(self, chosen: Set, others: Sequence[Set]) -> None:
-        """At once what will be asked of each of them."""
-        self._problem.learn((number, new) for new in others for number in self._users(chosen, chosen - new))
-
     def _advantage(self, before: Set, after: Set, numbers: Sequence[int]) -> float:
         """What the second list gains; where it is as good as the first, fewer bytes count."""
         problem = self._problem
@@ -330,3 +294,8 @@ def _is_alike(one: Choice, other: Choice) -> bool:
 
 def _candidates(chosen: Set) -> frozenset[Candidate]:
     return frozenset(item.candidate for item in chosen)
+
+
+def _is_doubled(chosen: Set, items: Iterable[Choice]) -> bool:
+    """Whether another one begins with all that one of these is."""
+    return any(is_prefix(item.candidate, other.candidate) for item in items for other in chosen)
