@@ -224,3 +224,22 @@ def test_the_same_bytes_whatever_the_hash_seed(shop: Database) -> None:
         texts.add(done.stdout)
     assert len(texts) == 1
     assert "customer_id" in texts.pop()
+
+
+def test_no_constant_of_a_file_is_logged(plain_shop: Database, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("DEBUG", logger="dbopt.sql"):
+        asked(plain_shop, "SELECT * FROM customers WHERE email = 'vera.example' AND city = $1;")
+    assert "/* dbopt: explain */" in caplog.text
+    assert "vera" not in caplog.text
+
+
+def test_what_only_values_show_is_said_with_them_and_without_their_plan(shop: Database) -> None:
+    report = asked(shop, "SELECT id FROM customers WHERE email LIKE $1;")
+    [one] = report.suggestions
+    assert words(one.candidate).startswith("(email text_pattern_ops")
+    [helped] = one.helped
+    assert helped.probe != "generic"
+    assert helped.after < helped.before
+    assert not helped.uses
+    [outcome] = report.outcomes
+    assert (outcome.before.plan, outcome.after.plan) == (None, None)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dbopt.suggest.cost.bases import Bases
 from dbopt.suggest.model import Basis, Costed, Size, WriteCost
 from dbopt.suggest.search.moves import merged, narrower, wider
 from dbopt.suggest.search.problem import CERTAINTY, Problem
@@ -253,3 +254,13 @@ def test_times_that_were_measured_weigh_in_the_planners_units() -> None:
     assert weights([1, 1, 1], [10.0, 20.0, 1000.0], [1000.0, 2000.0, 10.0]) == [1000.0, 2000.0, 100_000.0]
     assert weights([1, 10, 1], [10.0, 20.0, None], [1000.0, 200.0, 50.0]) == [1000.0, 2000.0, 50.0]
     assert weights([5, 1], [None, None], [10.0, 7.0]) == [50.0, 7.0]
+
+
+def test_what_a_statement_costs_as_it_is_is_planned_once() -> None:
+    costing = Costs({1: {(A,): 10.0}})
+    bases = Bases(costing)
+    one = subject(1, access("a = $1"))
+    questions = [(one, frozenset(), one.probes[0]), (one, frozenset((A,)), one.probes[0])]
+    for _ in range(2):
+        assert [answer.cost for answer in bases.ask(questions) if answer is not None] == [100.0, 10.0]
+    assert bases.explains == 3
