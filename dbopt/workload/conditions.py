@@ -104,7 +104,14 @@ def conditions(text: str, *, alias: str | None = None, types: Mapping[str, str] 
     `alias`: of the table that it is asked about, where two tables may meet. `types`: of its columns, as format_type
     writes them; where one is not known, a cast to text or character varying is taken to be harmless.
     """
-    return tuple(_condition(part, alias, types or {}) for part in parts(text))
+    return _conditions(text, alias, tuple(sorted((types or {}).items())))
+
+
+@lru_cache(maxsize=4096)
+def _conditions(text: str, alias: str | None, types: tuple[tuple[str, str], ...]) -> tuple[Condition, ...]:
+    """Of thousands of plans of a few statements, the same ones over and over."""
+    known = dict(types)
+    return tuple(_condition(part, alias, known) for part in parts(text))
 
 
 def of_node(node: Node, relation: Relation | None, name: str = "Filter") -> tuple[Condition, ...]:
