@@ -195,7 +195,10 @@ def test_one_statement(run_cli: Run, shop: Database, env: dict[str, str]) -> Non
             queries = set(shown(made))
             assert one["query"] in queries
             assert len(queries) == (1 if words == "orders" else 2)  # with the check of the key
-    [utility] = shop.sql("SELECT queryid::text FROM pg_stat_statements WHERE query = 'ANALYZE customers'")
+    [utility] = shop.sql(
+        "SELECT queryid::text FROM pg_stat_statements WHERE query = 'ANALYZE customers'"
+        " AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
     result = run_cli("suggest", "--slow-query", utility[0], env=env)
     assert result.code == 3
     assert "has no plan" in result.err
