@@ -203,7 +203,7 @@ def test_a_table_without_statistics_is_named(database: Database) -> None:
     database.sql("INSERT INTO fresh SELECT g, g FROM generate_series(1, 50000) AS g")
     # Before 15 the rows are counted a little later.
     counted = "SELECT n_live_tup FROM pg_stat_user_tables WHERE relname = 'fresh'"
-    wait_until(lambda: database.sql(counted) == [(50_000,)])
+    wait_until(lambda: database.sql(counted) == [(50_000,)], "counting the rows")
     report = asked(database, "SELECT * FROM fresh WHERE a = $1;")
     assert any("ANALYZE" in (hint or "") for _, hint in report.lacks)
 
