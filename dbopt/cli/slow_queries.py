@@ -10,6 +10,7 @@ import typer
 
 from dbopt.cli.frame import Command, command
 from dbopt.cli.session import Session
+from dbopt.cli.statement_options import CHOICE, SHOWN, SOURCE, MinCalls, Since, Table
 from dbopt.errors import EXIT_DONE, EXIT_FAILED, UsageError
 from dbopt.render.output import EVERYWHERE, Format
 from dbopt.workload.statements import Sort
@@ -20,12 +21,7 @@ if TYPE_CHECKING:
 LIMIT = 10  # a screenful, each with what was found about it
 LEAST_SECONDS = 0.1  # between two readings, and of a sample
 ANALYZE_TIMEOUT = "30s"  # as every statement of dbopt has: connect.STATEMENT_TIMEOUT_MS
-_SOURCE, _CHOICE, _SHOWN, _ONE = (
-    "Where the numbers come from",
-    "Which statements",
-    "What is shown",
-    "Of one statement: show ID",
-)
+_ONE = "Of one statement: show ID"
 # A query id may be negative, and would be taken for an option.
 _NEGATIVE = re.compile(r"-\d{3,}")
 
@@ -39,13 +35,9 @@ Words = Annotated[
 ]
 SortOption = Annotated[
     Sort | None,
-    typer.Option("--sort", metavar="KEY", help=f"{', '.join(Sort)}; total.", rich_help_panel=_SHOWN),
+    typer.Option("--sort", metavar="KEY", help=f"{', '.join(Sort)}; total.", rich_help_panel=SHOWN),
 ]
-Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="How many statements.", rich_help_panel=_SHOWN)]
-MinCalls = Annotated[
-    int,
-    typer.Option("--min-calls", metavar="N", min=0, help="Only those called as often.", rich_help_panel=_CHOICE),
-]
+Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="How many statements.", rich_help_panel=SHOWN)]
 MinMean = Annotated[
     str | None,
     typer.Option(
@@ -53,7 +45,7 @@ MinMean = Annotated[
         metavar="DURATION",
         help="Only those whose calls take as long on average. Without it: slow_queries.threshold"
         " (SLOW_QUERY_THRESHOLD, 500ms), and whatever costs 1 % of all time.",
-        rich_help_panel=_CHOICE,
+        rich_help_panel=CHOICE,
     ),
 ]
 User = Annotated[
@@ -62,7 +54,7 @@ User = Annotated[
         "--user",
         metavar="ROLE",
         help="Only this role's; * and ? stand for any; several times.",
-        rich_help_panel=_CHOICE,
+        rich_help_panel=CHOICE,
     ),
 ]
 Database = Annotated[
@@ -71,43 +63,25 @@ Database = Annotated[
         "--database",
         metavar="NAME",
         help="Those of another database of the same server.",
-        rich_help_panel=_CHOICE,
-    ),
-]
-Table = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--table",
-        metavar="NAME",
-        help="Only those that name this table, with its schema or without; * and ? stand for any; several times.",
-        rich_help_panel=_CHOICE,
+        rich_help_panel=CHOICE,
     ),
 ]
 Utility = Annotated[
-    bool, typer.Option("--utility", help="DDL, VACUUM, COPY and the like, too.", rich_help_panel=_CHOICE)
+    bool, typer.Option("--utility", help="DDL, VACUUM, COPY and the like, too.", rich_help_panel=CHOICE)
 ]
-Own = Annotated[bool, typer.Option("--own", help="Statements of dbopt, too.", rich_help_panel=_CHOICE)]
-Since = Annotated[
-    str | None,
-    typer.Option(
-        "--since",
-        metavar="WHEN",
-        help="From then on, by readings that are kept: 1h, 7d, 2027-01-31, reset (the last reset-metrics).",
-        rich_help_panel=_SOURCE,
-    ),
-]
+Own = Annotated[bool, typer.Option("--own", help="Statements of dbopt, too.", rich_help_panel=CHOICE)]
 Versus = Annotated[
     str | None,
     typer.Option(
         "--vs",
         metavar="DURATION",
         help="Beside it, the same time so much earlier: what became slower or more frequent. 1d.",
-        rich_help_panel=_SOURCE,
+        rich_help_panel=SOURCE,
     ),
 ]
 Interval = Annotated[
     str | None,
-    typer.Option("--interval", metavar="DURATION", help="Two readings so far apart, now.", rich_help_panel=_SOURCE),
+    typer.Option("--interval", metavar="DURATION", help="Two readings so far apart, now.", rich_help_panel=SOURCE),
 ]
 Sample = Annotated[
     str | None,
@@ -115,7 +89,7 @@ Sample = Annotated[
         "--sample",
         metavar="DURATION",
         help="Without pg_stat_statements: what is at work, looked at again and again. 30s.",
-        rich_help_panel=_SOURCE,
+        rich_help_panel=SOURCE,
     ),
 ]
 Log = Annotated[
@@ -124,26 +98,26 @@ Log = Annotated[
         "--log",
         metavar="FILE",
         help="The server's log instead of a database: csvlog, jsonlog or stderr, also .gz; - is stdin.",
-        rich_help_panel=_SOURCE,
+        rich_help_panel=SOURCE,
     ),
 ]
 NoStore = Annotated[
     bool,
-    typer.Option("--no-store", help="Keep no reading, text or plan, and look at none.", rich_help_panel=_SOURCE),
+    typer.Option("--no-store", help="Keep no reading, text or plan, and look at none.", rich_help_panel=SOURCE),
 ]
-NoPlans = Annotated[bool, typer.Option("--no-plans", help="Do not ask the planner.", rich_help_panel=_SHOWN)]
+NoPlans = Annotated[bool, typer.Option("--no-plans", help="Do not ask the planner.", rich_help_panel=SHOWN)]
 Literals = Annotated[
     bool,
     typer.Option(
         "--show-literals",
         help="Texts as the server has them, with whatever values stand in them.",
-        rich_help_panel=_SHOWN,
+        rich_help_panel=SHOWN,
     ),
 ]
 Watch = Annotated[
     float | None,
     typer.Option(
-        "--watch", metavar="SECONDS", min=0.5, help="Look again and again, until Ctrl-C.", rich_help_panel=_SHOWN
+        "--watch", metavar="SECONDS", min=0.5, help="Look again and again, until Ctrl-C.", rich_help_panel=SHOWN
     ),
 ]
 Analyze = Annotated[

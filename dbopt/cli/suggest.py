@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dbopt.cli.frame import command
+from dbopt.cli.statement_options import SHOWN, SOURCE, MinCalls, Since, Table
 from dbopt.errors import EXIT_DONE, UsageError
 from dbopt.render.output import EVERYWHERE, Format
 from dbopt.suggest.options import TIME_LIMIT_SECONDS, WRITE_WEIGHT
@@ -18,13 +19,7 @@ if TYPE_CHECKING:
     from dbopt.suggest.options import Options
 
 LEAST_SECONDS = 0.1  # of a sample, and of a search
-_SOURCE, _CHOICE, _LIST, _WHERE, _SHOWN = (
-    "Which workload",
-    "Which statements of it",
-    "Which list of indexes",
-    "Where the spec is written",
-    "What is shown",
-)
+_LIST, _WHERE = "Which list of indexes", "Where the spec is written"
 
 Workload = Annotated[
     Path | None,
@@ -33,7 +28,7 @@ Workload = Annotated[
         metavar="FILE.sql",
         help="Statements of a file instead of pg_stat_statements; - is stdin. `-- calls: 1200` and `-- time: 3.5s`"
         " before one say how much it is.",
-        rich_help_panel=_SOURCE,
+        rich_help_panel=SOURCE,
     ),
 ]
 SlowQuery = Annotated[
@@ -42,16 +37,7 @@ SlowQuery = Annotated[
         "--slow-query",
         metavar="ID",
         help="One statement alone, by its queryid or fingerprint: slow-queries lists them.",
-        rich_help_panel=_SOURCE,
-    ),
-]
-Since = Annotated[
-    str | None,
-    typer.Option(
-        "--since",
-        metavar="WHEN",
-        help="From then on, by readings that are kept: 1h, 7d, 2027-01-31, reset (the last reset-metrics).",
-        rich_help_panel=_SOURCE,
+        rich_help_panel=SOURCE,
     ),
 ]
 Sample = Annotated[
@@ -60,7 +46,7 @@ Sample = Annotated[
         "--sample",
         metavar="DURATION",
         help="What is at work too, looked at again and again. 30s.",
-        rich_help_panel=_SOURCE,
+        rich_help_panel=SOURCE,
     ),
 ]
 Log = Annotated[
@@ -69,25 +55,12 @@ Log = Annotated[
         "--log",
         metavar="FILE",
         help="The server's log too, with what a timeout has canceled: csvlog, jsonlog or stderr, also .gz; - is stdin.",
-        rich_help_panel=_SOURCE,
+        rich_help_panel=SOURCE,
     ),
 ]
 NoStore = Annotated[
     bool,
-    typer.Option("--no-store", help="Keep no reading and no suggestion, and look at none.", rich_help_panel=_SOURCE),
-]
-Table = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--table",
-        metavar="NAME",
-        help="Only those that name this table, with its schema or without; * and ? stand for any; several times.",
-        rich_help_panel=_CHOICE,
-    ),
-]
-MinCalls = Annotated[
-    int,
-    typer.Option("--min-calls", metavar="N", min=0, help="Only those called as often.", rich_help_panel=_CHOICE),
+    typer.Option("--no-store", help="Keep no reading and no suggestion, and look at none.", rich_help_panel=SOURCE),
 ]
 Budget = Annotated[
     str | None,
@@ -154,7 +127,7 @@ Explain = Annotated[
         "--explain",
         metavar="NAME",
         help="One suggested index: its statements, and their plans before and after.",
-        rich_help_panel=_SHOWN,
+        rich_help_panel=SHOWN,
     ),
 ]
 ReviewOption = Annotated[
@@ -162,7 +135,7 @@ ReviewOption = Annotated[
     typer.Option(
         "--review",
         help="What became of suggestions that were applied: what they promised, and what is seen since.",
-        rich_help_panel=_SHOWN,
+        rich_help_panel=SHOWN,
     ),
 ]
 
